@@ -1,0 +1,171 @@
+package main
+
+// Flags with a syntax of their own, each a pflag.Value.
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/vmproject/vm"
+)
+
+// sizeFlag is a number of bytes: 512M, 2G.
+type sizeFlag uint64
+
+var sizeUnits = map[string]uint64{"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+func (f *sizeFlag) Set(s string) error {
+	text := strings.ToUpper(s)
+	text = strings.TrimSuffix(strings.TrimSuffix(text, "B"), "I") // 2GiB, 2GB and 2G are the same
+	if text == "" {
+		return errors.New("write a number and K, M, G or T, as in 512M")
+	}
+	unit, ok := sizeUnits[text[len(text)-1:]]
+	n, err := strconv.ParseUint(text[:len(text)-1], 10, 64)
+	switch {
+	case !ok || err != nil && !errors.Is(err, strconv.ErrRange):
+		return errors.New("write a number and K, M, G or T, as in 512M")
+	case err != nil || n > math.MaxUint64/unit:
+		return errors.New("no machine has that much")
+	case n == 0:
+		return errors.New("zero is too little")
+	}
+	*f = sizeFlag(n * unit)
+	return nil
+}
+
+func (f *sizeFlag) String() string {
+	for _, unit := range []string{"T", "G", "M", "K"} {
+		if n := uint64(*f); n != 0 && n%sizeUnits[unit] == 0 {
+			return strconv.FormatUint(n/sizeUnits[unit], 10) + unit
+		}
+	}
+	return strconv.FormatUint(uint64(*f), 10)
+}
+
+func (*sizeFlag) Type() string { return "SIZE" }
+
+// countFlag is a small number. What is too many is for the machine to say.
+type countFlag int
+
+func (f *countFlag) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 {
+		return errors.New("write a number, as in 2")
+	}
+	*f = countFlag(n)
+	return nil
+}
+
+func (f *countFlag) String() string { return strconv.Itoa(int(*f)) }
+
+func (*countFlag) Type() string { return "N" }
+
+// disksFlag is FILE[,format=raw][,readonly][,snapshot][,sector=512|4096][,bus=pci|mmio], repeatable. Two commas in FILE stand for one.
+type disksFlag []vm.Disk
+
+func (f *disksFlag) Set(s string) error {
+	d, err := parseDisk(s)
+	if err != nil {
+		return err
+	}
+	*f = append(*f, d)
+	return nil
+}
+
+func parseDisk(s string) (vm.Disk, error) {
+	fields := strings.Split(s, ",")
+	d := vm.Disk{Path: fields[0]}
+	fields = fields[1:]
+	for len(fields) > 1 && fields[0] == "" {
+		d.Path += "," + fields[1]
+		fields = fields[2:]
+	}
+	if d.Path == "" {
+		return vm.Disk{}, errors.New("no file is named")
+	}
+	for _, field := range fields {
+		key, value, _ := strings.Cut(field, "=")
+		switch {
+		case field == "readonly":
+			d.ReadOnly = true
+		case field == "snapshot":
+			d.Snapshot = true
+		case field == "format=raw":
+			d.Format = value
+		case field == "sector=512", field == "sector=4096":
+			d.Sector, _ = strconv.Atoi(value) // one of two known numbers
+		case field == "bus=pci", field == "bus=mmio":
+			d.MMIO = value == "mmio"
+		case key == "bus":
+			return vm.Disk{}, fmt.Errorf("a bus called %q is not known: pci and mmio are", value)
+		case key == "format":
+			return vm.Disk{}, fmt.Errorf("format %q is not known: only raw is", value)
+		case key == "sector":
+			return vm.Disk{}, fmt.Errorf("a sector of %q bytes is not possible: 512 and 4096 are", value)
+		default:
+			return vm.Disk{}, fmt.Errorf("%q is not known: write FILE[,format=raw][,readonly][,snapshot][,sector=512|4096][,bus=pci|mmio], and two commas for one in FILE", field)
+		}
+	}
+	return d, nil
+}
+
+func (f *disksFlag) String() string {
+	var names []string
+	for _, d := range *f {
+		names = append(names, d.Path)
+	}
+	return strings.Join(names, " ")
+}
+
+func (*disksFlag) Type() string { return "FILE[,OPTION...]" }
+
+// filesFlag is HOST[:GUEST], repeatable.
+type filesFlag []vm.File
+
+func (f *filesFlag) Set(s string) error {
+	file := vm.File{Host: s}
+	if i := strings.LastIndexByte(s, ':'); i >= 0 {
+		file.Host, file.Guest = s[:i], s[i+1:]
+		if !path.IsAbs(file.Guest) {
+			return fmt.Errorf("%q is not an absolute path in the guest: write HOST:/PATH", file.Guest)
+		}
+	}
+	if file.Host == "" {
+		return errors.New("no file is named")
+	}
+	*f = append(*f, file)
+	return nil
+}
+
+func (f *filesFlag) String() string {
+	var names []string
+	for _, file := range *f {
+		names = append(names, file.Host)
+	}
+	return strings.Join(names, " ")
+}
+
+func (*filesFlag) Type() string { return "HOST[:GUEST]" }
+
+// levelFlag is a level of log/slog.
+type levelFlag slog.Level
+
+func (f *levelFlag) Set(s string) error {
+	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
+		if strings.EqualFold(s, level.String()) {
+			*f = levelFlag(level)
+			return nil
+		}
+	}
+	return errors.New("write debug, info, warn or error")
+}
+
+func (f *levelFlag) String() string { return strings.ToLower(slog.Level(*f).String()) }
+
+func (*levelFlag) Type() string { return "LEVEL" }

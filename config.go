@@ -1,0 +1,85 @@
+package vm
+
+import (
+	"io"
+	"log/slog"
+)
+
+// Config describes a machine. The zero value of each field is its default.
+type Config struct {
+	// Kernel is the path of a RISC-V Linux Image (plain, gzip, zstd, EFI stub) or an ELF file. Default: Guest's kernel.
+	Kernel string
+	// Initrd is the path of an initial RAM disk, handed over as it is (followed by what Command and Files add).
+	Initrd string
+	// Append is added to the kernel command line.
+	Append string
+	// Bios is the path of an ELF or flat binary entered in M-mode at 0x80000000 instead of the built-in SBI.
+	Bios string
+	// DTB is the path of a device tree blob that replaces the generated one.
+	DTB string
+	// DumpDTB is a path to write the machine's device tree to, before it starts.
+	DumpDTB string
+
+	// Memory is the guest RAM in bytes, a multiple of 4096. Default 512 MiB.
+	Memory uint64
+	// CPUs is the number of harts, 1 to 8. Default 1.
+	CPUs int
+	// Engine is "interp" or "auto". Default "auto": the fastest this host has.
+	Engine string
+
+	// Disks appear as virtio block devices, in order.
+	Disks []Disk
+	// Files are put into the initial RAM file system.
+	Files []File
+
+	// Guest is a distribution to boot: used when Kernel is empty, and for the user space that runs Command or a shell when
+	// Initrd is empty.
+	Guest *Guest
+	// Command runs in the guest instead of an interactive shell, with Stdin, Stdout and Stderr; its exit status becomes Run's.
+	Command []string
+
+	// Stdin feeds Command, or the console when there is no Command. Nil is an empty input.
+	Stdin io.Reader
+	// Stdout receives Command's output, or the console's.
+	Stdout io.Writer
+	// Stderr receives Command's standard error.
+	Stderr io.Writer
+	// KernelLog receives the serial console when Command runs. Nil keeps only the last lines, for error messages.
+	KernelLog io.Writer
+
+	// NoReboot makes a reboot request of the guest end the machine.
+	NoReboot bool
+	// Log receives what the machine has to say of itself. Default: discarded.
+	Log *slog.Logger
+}
+
+// Disk is one disk image.
+type Disk struct {
+	Path     string
+	Format   string // "raw", the default
+	ReadOnly bool
+	Snapshot bool // writes are discarded when the machine ends
+	Sector   int  // logical sector in bytes: 512 (default) or 4096
+	MMIO     bool // on virtio-mmio instead of PCI
+}
+
+// File puts a host file or folder into the guest.
+type File struct {
+	Host  string
+	Guest string // absolute path; default "/" and the host file's base name
+}
+
+// Guest is a bootable user space: what `vm image pull` provides.
+type Guest struct {
+	Name    string
+	Kernel  string   // path of the kernel
+	Busybox string   // path of a static busybox for riscv64
+	Modules []Module // what the kernel may need, each after its dependencies; a machine loads those it has a use for
+}
+
+// Module is one module of a guest's kernel.
+type Module struct {
+	Name string   // as the kernel calls it: virtio_blk
+	Path string   // of the .ko file, not compressed
+	Deps []string // names of the modules that must be loaded before, all of them earlier in the list
+}

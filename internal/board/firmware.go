@@ -1,0 +1,61 @@
+package board
+
+// The built-in SBI on this board: its console is the UART's, its resets end the boot, its stopped harts wait here.
+
+import (
+	"github.com/vmproject/vm/internal/engine/hart"
+	"github.com/vmproject/vm/internal/engine/riscv/asm"
+	"github.com/vmproject/vm/internal/memory"
+	"github.com/vmproject/vm/internal/sbi"
+)
+
+func (b *Board) assembleSBI() (err error) {
+	var harts []*hart.Hart
+	for _, c := range b.cpus {
+		harts = append(harts, c.Hart)
+	}
+	b.sbi, err = sbi.New(sbi.Config{Harts: harts, RAM: b.RAM, Console: sbiConsole{b}, Reset: b.sbiReset})
+	return err
+}
+
+func (b *Board) sbiReset(kind sbi.ResetKind, _ sbi.ResetReason) {
+	if kind == sbi.Shutdown {
+		b.End(Outcome{Kind: PoweredOff})
+	} else {
+		b.End(Outcome{Kind: Rebooted})
+	}
+}
+
+// reset puts every hart where the boot begins. No hart runs.
+func (b *Board) reset() {
+	if !b.entry.Firmware {
+		b.enterSBI(b.cpus[0], b.entry.PC, b.entry.DTB)
+		return
+	}
+	for _, c := range b.cpus {
+		c.Reset(uint64(b.entry.PC))
+		c.Firmware = false
+		c.X[asm.A0], c.X[asm.A1], c.X[asm.A2] = c.ID, uint64(b.entry.DTB), uint64(b.entry.A2)
+	}
+	b.underSBI = false
+}
+
+// enterSBI makes the host the firmware: the boot hart enters in S-mode, the others are stopped. No hart runs.
+func (b *Board) enterSBI(boot *cpu, entry, dtb memory.GPA) {
+	b.sbi.Reset()
+	b.sbi.Start(int(boot.ID), entry, uint64(dtb))
+	b.underSBI = true
+}
+
+// started says whether a hart may run; it waits for a hart that HSM keeps stopped, until the boot is over.
+func (b *Board) started(c *cpu) bool {
+	return !b.underSBI || b.sbi.AwaitStart(c.Hart, b.ended)
+}
+
+// sbiConsole is the debug console: the same terminal as the UART's, by the same FIFO, as it is with OpenSBI.
+type sbiConsole struct{ b *Board }
+
+func (s sbiConsole) Write(p []byte) (int, error) { return s.b.tail.Write(p) }
+
+// TryRead implements sbi.Console.
+func (s sbiConsole) TryRead(p []byte) int { return s.b.uart.TryRead(p) }

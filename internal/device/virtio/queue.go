@@ -1,0 +1,117 @@
+package virtio
+
+// Queue: a live virtqueue as a device uses it. The two ring formats (split.go, packed.go) sit behind one small interface;
+// this file holds what they share: the pool of chains, the locking, and what happens when a driver breaks the rules.
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/vmproject/vm/internal/memory"
+)
+
+// ring is one ring format over guest memory. Calls are made with Queue.mu held.
+type ring interface {
+	// next fills c from the next available chain; ok is false where there is none, and then notifications are on. An error
+	// means the driver broke the rules; c may be half filled.
+	next(c *Chain) (ok bool, err error)
+	// done puts a chain on the used ring and says whether the driver wants an interrupt for it.
+	done(c *Chain, written uint32) (interrupt bool)
+}
+
+// Queue is a virtqueue between DRIVER_OK and reset. Its methods may be called from any goroutine and never block for long.
+type Queue struct {
+	index  int
+	size   uint16
+	signal *signals
+
+	mu      sync.Mutex // taken inside the transport's and the device's mutexes; signals.mu is taken inside it
+	ring    ring
+	free    []*Chain // chains the device has returned
+	stopped bool     // reset or broken: the rings are not touched any more
+}
+
+// QueueConfig is where a driver put a virtqueue (virtio 1.3 §2.6).
+type QueueConfig struct {
+	Size   uint16
+	Desc   memory.GPA // descriptor table; packed: descriptor ring
+	Driver memory.GPA // available ring; packed: driver event suppression
+	Device memory.GPA // used ring; packed: device event suppression
+}
+
+func newQueue(ram *memory.RAM, index int, cfg QueueConfig, features uint64, s *signals) (*Queue, error) {
+	var r ring
+	var err error
+	if features&FeatureRingPacked != 0 {
+		r, err = newPackedRing(ram, cfg, features)
+	} else {
+		r, err = newSplitRing(ram, cfg, features)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("virtio: queue %d: %w", index, err)
+	}
+	return &Queue{index: index, size: cfg.Size, signal: s, ring: r}, nil
+}
+
+// ringArea is one part of a ring, checked for place and alignment.
+func ringArea(ram *memory.RAM, what string, a memory.GPA, n, align uint64) (area, error) {
+	if uint64(a)%align != 0 {
+		return nil, fmt.Errorf("%s at %#x is not aligned to %d", what, uint64(a), align)
+	}
+	b, err := ram.Slice(a, n)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return b, nil
+}
+
+// Size is the number of ring entries.
+func (q *Queue) Size() int { return int(q.size) }
+
+// Next takes the next chain the driver made available. It returns nil, false when there is none, or when the queue is stopped;
+// in the first case the driver will notify about the next one. Next does not allocate once the queue has been full.
+func (q *Queue) Next() (*Chain, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.stopped {
+		return nil, false
+	}
+	var c *Chain
+	if n := len(q.free); n > 0 {
+		c = q.free[n-1]
+		q.free = q.free[:n-1]
+		c.reset()
+	} else {
+		c = new(Chain)
+	}
+	ok, err := q.ring.next(c)
+	if ok && err == nil {
+		return c, true
+	}
+	q.free = append(q.free, c)
+	if err != nil {
+		q.stopped = true
+		q.signal.NeedsReset(fmt.Errorf("queue %d: %w", q.index, err))
+	}
+	return nil, false
+}
+
+// Done gives a chain back to the driver, with the number of bytes written to its Writable part from the start, and interrupts
+// the driver if it asked for that. On a stopped queue the chain is only recycled. The chain must not be used afterwards.
+//
+// Every byte a device writes to guest memory is written before this call: the place to note changed pages for a translator.
+func (q *Queue) Done(c *Chain, written uint32) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.stopped && q.ring.done(c, written) {
+		q.signal.queueInterrupt(q.index)
+	}
+	q.free = append(q.free, c)
+}
+
+// stop cuts the queue off from guest memory.
+func (q *Queue) stop() {
+	q.mu.Lock()
+	q.stopped = true
+	q.mu.Unlock()
+}

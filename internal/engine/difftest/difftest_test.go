@@ -1,0 +1,140 @@
+package difftest
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/vmproject/vm/internal/engine"
+	"github.com/vmproject/vm/internal/engine/hart"
+	"github.com/vmproject/vm/internal/engine/interp"
+	"github.com/vmproject/vm/internal/engine/riscv"
+)
+
+var (
+	seedFlag  = flag.Uint64("seed", 0, "seed of the first program; 0 draws one from the clock")
+	countFlag = flag.Int("programs", 2400, "how many programs to compare with qemu-riscv64")
+)
+
+const batch = 100
+
+// firstSeed is the seed of the first program of a test: any, since every run may look at new programs, but printed.
+func firstSeed(t *testing.T) uint64 {
+	seed := *seedFlag
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("seeds from %d; again: go test ./internal/engine/difftest -run %s -seed %d", seed, t.Name(), seed)
+	return seed
+}
+
+// findQEMU is the path of qemu-riscv64. Without it the test is skipped, but not in CI.
+func findQEMU(t *testing.T) string {
+	path, err := exec.LookPath("qemu-riscv64")
+	if err != nil {
+		const hint = "qemu-riscv64 is not installed (Debian package qemu-user)"
+		if os.Getenv("CI") != "" {
+			t.Fatal(hint)
+		}
+		t.Skip(hint)
+	}
+	return path
+}
+
+func newInterp(h *hart.Hart) engine.Engine { return interp.New(h) }
+
+func TestInterpreterAgainstQEMU(t *testing.T) {
+	qemu := findQEMU(t)
+	seed := firstSeed(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	for done := 0; done < *countFlag; done += batch {
+		n := min(batch, *countFlag-done)
+		img, err := Build(GenerateMany(seed+uint64(done), n, QEMU))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := RunQEMU(ctx, qemu, img)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := RunEngine(img, newInterp)
+		if err != nil {
+			t.Error(err)
+		}
+		if err := compare(img, got, want); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func compare(img *Image, got, want []*Result) error {
+	for i, p := range img.Programs {
+		if i >= len(got) || i >= len(want) {
+			return fmt.Errorf("program of seed %d: no result\n%s", p.Seed, p.Listing())
+		}
+		if d := Diff(got[i], want[i]); d != "" {
+			return fmt.Errorf("program of seed %d at %#x:\n%s\n%s", p.Seed, img.Starts[i], d, p.Listing())
+		}
+	}
+	return nil
+}
+
+// Programs of every extension at least run to their end, and the same way each time.
+func TestAllExtensionsRun(t *testing.T) {
+	seed := firstSeed(t)
+	img, err := Build(GenerateMany(seed, batch, All))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := RunEngine(img, newInterp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := RunEngine(img, newInterp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := compare(img, second, first); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A seed means the same program for ever after: what a failure prints can be run again.
+func TestGenerateIsDeterministic(t *testing.T) {
+	for seed := range uint64(50) {
+		a, b := Generate(seed, QEMU), Generate(seed, QEMU)
+		if string(a.Code) != string(b.Code) || a.X != b.X || a.F != b.F || a.Mem != b.Mem || a.FCSR != b.FCSR {
+			t.Fatalf("seed %d makes two programs", seed)
+		}
+		if a.Len() < 100 {
+			t.Errorf("seed %d makes a program of only %d instructions", seed, a.Len())
+		}
+	}
+}
+
+// Every operation that programs may use is used.
+func TestGenerateCoversTheTable(t *testing.T) {
+	used := map[riscv.Op]bool{}
+	for seed := range uint64(600) {
+		p := Generate(seed, All)
+		for off := 0; off < len(p.Code); {
+			i := riscv.Decode(p.word(off))
+			used[i.Op] = true
+			off += int(i.Len)
+		}
+	}
+	for op := riscv.Op(1); int(op) < riscv.NumOps; op++ {
+		switch op {
+		case riscv.ECALL, riscv.EBREAK, riscv.C_EBREAK, riscv.C_ADDI16SP:
+			continue // for they leave the program, or write sp
+		}
+		if All.has(op.Spec().Ext) && !used[op] {
+			t.Errorf("no program uses %v", op)
+		}
+	}
+}

@@ -1,0 +1,156 @@
+package riscv
+
+// The decoder. An index made from the table when the program starts leads from a few bits of an encoding (those that tell
+// the instructions of a major opcode apart) to its candidates, most specific first; most lists have one entry. Neither
+// Decode nor Expand allocates.
+
+import (
+	"math/bits"
+	"slices"
+)
+
+// row is what the decoder needs of a Spec and its format. The candidates of a list lie side by side; a list ends with the
+// row of ILLEGAL, which accepts everything.
+type row struct {
+	match, mask, nonzero  uint32
+	op                    Op
+	rd, rs1, rs2, rs3, rm field
+	imm                   *immediate
+}
+
+// A slot leads from the selecting bits of an encoding to its place in starts.
+type slot struct {
+	first  uint32 // in starts
+	funct3 uint32 // which of bits 14:12 select
+	funct7 uint32 // which of bits 31:25 select
+}
+
+// The selecting bits of compressed encodings, beside the quadrant: 15:10 and 6:5.
+const selecting16 = 0xfc60
+
+var (
+	slots    [32]slot     // by major opcode, bits 6:2
+	starts   []uint16     // of 32-bit encodings, by slot and selecting bits: the first candidate in rows
+	starts16 [1024]uint16 // of 16-bit encodings, by quadrant and selecting bits: the first candidate in rows
+	rows     []row
+)
+
+func init() { buildIndex() }
+
+// buildIndex makes the index, in less than a millisecond.
+func buildIndex() {
+	var byOpcode [32][]Op
+	var byQuadrant [4][]Op
+	for op := Op(1); int(op) < NumOps; op++ {
+		if m := table[op].Match; op.Compressed() {
+			byQuadrant[m&3] = append(byQuadrant[m&3], op)
+		} else {
+			byOpcode[m>>2&31] = append(byOpcode[m>>2&31], op)
+		}
+	}
+	place := placer()
+	for opcode, ops := range byOpcode {
+		sortSpecificFirst(ops)
+		s := slot{first: uint32(len(starts))}
+		for _, op := range ops {
+			s.funct3 |= table[op].Mask >> 12 & 7
+			s.funct7 |= table[op].Mask >> 25
+			if hasRounding(op) {
+				s.funct3 = 7
+			}
+		}
+		slots[opcode] = s
+		for key := uint32(0); key <= s.funct7<<3|s.funct3; key++ {
+			rm := key & 7
+			starts = append(starts, place(ops, key>>3<<25|rm<<12, s.funct7<<25|s.funct3<<12, rm == 5 || rm == 6))
+		}
+	}
+	for quadrant, ops := range byQuadrant {
+		sortSpecificFirst(ops)
+		for key := uint32(0); key < 256; key++ {
+			starts16[quadrant<<8|int(key)] = place(ops, key>>2<<10|key&3<<5, selecting16, false)
+		}
+	}
+}
+
+func sortSpecificFirst(ops []Op) {
+	slices.SortStableFunc(ops, func(a, b Op) int {
+		return bits.OnesCount32(table[b].Mask) - bits.OnesCount32(table[a].Mask)
+	})
+}
+
+func hasRounding(op Op) bool { return formats[table[op].Format].rm == rmFloat }
+
+// placer returns a function that appends to rows those ops that encodings with the given selecting bits can be, and says
+// where. Lists repeat a lot (an I-type instruction has one for each funct7), so equal ones share their place.
+func placer() func(ops []Op, raw, selecting uint32, reservedRounding bool) uint16 {
+	known := map[string]uint16{}
+	var list []Op
+	var key []byte
+	return func(ops []Op, raw, selecting uint32, reservedRounding bool) uint16 {
+		list, key = list[:0], key[:0]
+		for _, op := range ops {
+			t := &table[op]
+			if (raw^t.Match)&t.Mask&selecting != 0 || reservedRounding && hasRounding(op) {
+				continue
+			}
+			list = append(list, op)
+			key = append(key, byte(op), byte(op>>8))
+		}
+		at, ok := known[string(key)]
+		if !ok {
+			at = uint16(len(rows))
+			known[string(key)] = at
+			for _, op := range list {
+				rows = append(rows, newRow(op))
+			}
+			rows = append(rows, newRow(ILLEGAL))
+		}
+		return at
+	}
+}
+
+func newRow(op Op) row {
+	t := &table[op]
+	f := &formats[t.Format]
+	return row{
+		match: t.Match, mask: t.Mask, nonzero: t.Nonzero, op: op,
+		rd: f.rd, rs1: f.rs1, rs2: f.rs2, rs3: f.rs3, rm: rmFields[f.rm], imm: f.imm,
+	}
+}
+
+// Decode decodes the instruction at the start of raw: all 32 bits, or the low 16 when their last two are not 11. A
+// reserved or unknown encoding gives the Op ILLEGAL with its bits in Imm and the Len it would have; encodings longer than
+// 32 bits are such, of Len 4. Hints and ignored fields are legal, and kept: Encode gives every legal encoding back.
+func Decode(raw uint32) Inst {
+	var at uint16
+	var length uint8
+	if raw&3 == 3 {
+		s := &slots[raw>>2&31]
+		at = starts[s.first+(raw>>25&s.funct7)<<3+raw>>12&s.funct3]
+		length = 4
+	} else {
+		raw &= 0xffff
+		at = starts16[raw&3<<8|raw>>10<<2|raw>>5&3]
+		length = 2
+	}
+	r := &rows[at]
+	for raw&r.mask != r.match || r.nonzero != 0 && raw&r.nonzero == 0 {
+		at++
+		r = &rows[at]
+	}
+	return Inst{
+		Op: r.op, Len: length,
+		Rd: r.rd.get(raw), Rs1: r.rs1.get(raw), Rs2: r.rs2.get(raw), Rs3: r.rs3.get(raw), Rm: r.rm.get(raw),
+		Imm: r.imm.get(raw),
+	}
+}
+
+// Expand turns a compressed instruction into the 32-bit one that it abbreviates, with Len still 2 (C_LW into LW, C_NOT
+// into XORI with -1, C_MOP_N into an ADDI of x0). Other instructions are returned as they are.
+func (i Inst) Expand() Inst {
+	if base := i.Op.Spec().Base; base != ILLEGAL {
+		i.Op = base
+	}
+	return i
+}

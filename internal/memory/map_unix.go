@@ -1,0 +1,17 @@
+//go:build unix
+
+package memory
+
+import "golang.org/x/sys/unix"
+
+// mapMemory reserves size bytes of zeroed, page-aligned host memory that the host commits on first touch.
+func mapMemory(size uint64) ([]byte, error) {
+	mem, err := unix.Mmap(-1, 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|mapNoReserve)
+	if err != nil {
+		return nil, err
+	}
+	advise(mem)
+	return mem, nil
+}
+
+func unmapMemory(mem []byte) error { return unix.Munmap(mem) }

@@ -1,0 +1,276 @@
+package mmu
+
+// The software TLB: fixed-layout, pointer-free tables that engines index in line (interpreter) or from generated code.
+//
+// A bank belongs to one address space (the whole value of satp) at one effective privilege [View]; a handful are kept, so a
+// context switch or a trap changes which bank is current, and flushes nothing. An entry is only ever made for a page where PMP,
+// the page table and the bus agree on plain RAM for the whole 4 KiB, so a hit needs no further check; everything else takes the walk.
+//
+// A TLB belongs to whoever owns its hart's state (see package hart): nothing here is locked.
+
+import "github.com/vmproject/vm/internal/memory"
+
+// View is what decides, beside satp, whether a translation is allowed: the effective privilege of an access and the mstatus
+// bits that loosen it. Part of a bank's identity.
+type View uint8
+
+// ViewMXR is a flag on the translated views; it changes what loads may read and nothing else.
+const (
+	ViewU    View = iota // U-mode, translated
+	ViewS                // S-mode, translated, SUM=0
+	ViewSSum             // S-mode, translated, SUM=1
+	ViewM                // M-mode: no translation, the PMP rules of M-mode
+	ViewBare             // S- or U-mode with satp.MODE=Bare: no translation, the PMP rules of S and U
+	ViewMXR  View = 8    // flag: mstatus.MXR=1
+	NumViews      = 16
+)
+
+// Translated says whether the view goes through page tables.
+func (v View) Translated() bool { return v != ViewM && v != ViewBare }
+
+// Sizes of a bank's tables, in entries; powers of two.
+const (
+	DataEntries  = 256
+	FetchEntries = 64
+	NumBanks     = 16
+)
+
+// InvalidTag matches no address: its low bits are those of a misaligned page.
+const InvalidTag = ^uint64(0)
+
+// NoBank in [TLB.Current] says that the bank of a view has to be looked for.
+const NoBank = ^uint64(0)
+
+// DataEntry maps one virtual page for loads or for stores.
+// An access of n bytes (a power of two) at va hits when va & (^uint64(memory.PageMask) | (n-1)) == Tag: this also refuses
+// misaligned accesses, and with them every access that crosses a page. Host address = va + Addend.
+type DataEntry struct {
+	Tag    uint64
+	Addend uint64
+}
+
+// FetchEntry maps one virtual page for instruction fetch. Hits when va &^ PageMask == Tag.
+type FetchEntry struct {
+	Tag uint64
+	GPA uint64 // guest physical address of the page
+}
+
+// Bank is the TLB of one address space at one view.
+type Bank struct {
+	Load  [DataEntries]DataEntry
+	Store [DataEntries]DataEntry
+	Fetch [FetchEntries]FetchEntry
+
+	// Virtual pages that superpage and NAPOT leaves cover, as one range in each half of the address space (the index is the
+	// top bit of the address: user and kernel). A flush of an address inside a range empties the bank, because one leaf
+	// backs many entries.
+	Big [2]Range
+	// Filled is non-zero when there may be a valid entry: an empty bank need not be emptied.
+	Filled uint64
+}
+
+// Range is [Lo, Hi] of page addresses, both included. Empty when Lo > Hi.
+type Range struct{ Lo, Hi uint64 }
+
+// Key is the identity of a bank. The keys are kept apart from the banks so that looking for one touches few cache lines.
+type Key struct {
+	Satp    uint64 // the whole CSR; 0 for the views without translation
+	View    uint64
+	Valid   uint64 // 0: the bank belongs to nobody, and is empty
+	LastUse uint64 // value of TLB.Clock, for replacement
+}
+
+// TLB is every bank of one hart. It is empty once Init has run.
+type TLB struct {
+	Banks [NumBanks]Bank
+	Keys  [NumBanks]Key
+	// Current is, for each view under the present satp, the index of its bank, or NoBank: a trap or a return finds its bank
+	// with one load.
+	Current [NumViews]uint64
+	Clock   uint64 // source of Key.LastUse
+}
+
+// DataIndex is the slot of a virtual address in a bank's Load and Store tables.
+func DataIndex(va uint64) uint64 { return va >> memory.PageShift & (DataEntries - 1) }
+
+// FetchIndex is the slot of a virtual address in a bank's Fetch table.
+func FetchIndex(va uint64) uint64 { return va >> memory.PageShift & (FetchEntries - 1) }
+
+// Init empties the TLB and forgets every bank.
+func (t *TLB) Init() {
+	for i := range t.Banks {
+		t.Banks[i].clear()
+		t.Keys[i] = Key{}
+	}
+	for v := range t.Current {
+		t.Current[v] = NoBank
+	}
+	t.Clock = 0
+}
+
+// SwitchSatp forgets which banks are current for the translated views: satp has changed.
+func (t *TLB) SwitchSatp() {
+	for v := range t.Current {
+		if View(v) != ViewM && View(v) != ViewBare {
+			t.Current[v] = NoBank
+		}
+	}
+}
+
+// Select returns the index of the bank of (satp, view), taking the least recently used one when there is none yet.
+// keep is the index of a bank that must not be taken; satp is ignored for views without translation.
+// Precondition: satp is the present satp of the hart.
+func (t *TLB) Select(satp uint64, view View, keep uint64) uint64 {
+	if b := t.Current[view]; b != NoBank {
+		return b
+	}
+	return t.find(satp, view, keep)
+}
+
+func (t *TLB) find(satp uint64, view View, keep uint64) uint64 {
+	if !view.Translated() {
+		satp = 0
+	}
+	victim, oldest := uint64(0), ^uint64(0)
+	found := NoBank
+	for i := range t.Keys {
+		k := &t.Keys[i]
+		if k.Valid != 0 && k.Satp == satp && k.View == uint64(view) {
+			found = uint64(i)
+			break
+		}
+		if uint64(i) != keep && k.LastUse < oldest {
+			victim, oldest = uint64(i), k.LastUse
+		}
+	}
+	if found == NoBank {
+		found = victim
+		for v := range t.Current {
+			if t.Current[v] == victim {
+				t.Current[v] = NoBank
+			}
+		}
+		t.Banks[victim].Empty()
+		t.Keys[victim] = Key{Satp: satp, View: uint64(view), Valid: 1}
+	}
+	t.Clock++
+	t.Keys[found].LastUse = t.Clock
+	t.Current[view] = found
+	return found
+}
+
+// clear marks every entry invalid.
+func (b *Bank) clear() {
+	for i := range b.Load {
+		b.Load[i] = DataEntry{Tag: InvalidTag}
+		b.Store[i] = DataEntry{Tag: InvalidTag}
+	}
+	for i := range b.Fetch {
+		b.Fetch[i] = FetchEntry{Tag: InvalidTag}
+	}
+	b.Big = [2]Range{{Lo: ^uint64(0)}, {Lo: ^uint64(0)}}
+	b.Filled = 0
+}
+
+// Empty drops every entry of the bank.
+func (b *Bank) Empty() {
+	if b.Filled != 0 {
+		b.clear()
+	}
+}
+
+// FillLoad makes loads of the page at va reach host memory at va + addend.
+func (b *Bank) FillLoad(va, addend uint64) {
+	b.Load[DataIndex(va)] = DataEntry{va &^ memory.PageMask, addend}
+	b.Filled = 1
+}
+
+// FillStore makes stores to the page at va reach host memory at va + addend.
+// Precondition: the leaf that maps the page is dirty, so that no store skips setting its D bit.
+func (b *Bank) FillStore(va, addend uint64) {
+	b.Store[DataIndex(va)] = DataEntry{va &^ memory.PageMask, addend}
+	b.Filled = 1
+}
+
+// FillFetch makes fetches from the page at va come from the guest physical page gpa.
+func (b *Bank) FillFetch(va, gpa uint64) {
+	b.Fetch[FetchIndex(va)] = FetchEntry{va &^ memory.PageMask, gpa &^ memory.PageMask}
+	b.Filled = 1
+}
+
+// NoteBig records that one leaf of 1<<shift bytes, larger than a page, backs the entry of va.
+func (b *Bank) NoteBig(va uint64, shift uint) {
+	lo := va &^ (1<<shift - 1)
+	hi := lo | (1<<shift - 1)
+	r := &b.Big[va>>63]
+	r.Lo, r.Hi = min(r.Lo, lo), max(r.Hi, hi)
+}
+
+// flushVA drops what the bank knows of the address va.
+func (b *Bank) flushVA(va uint64) {
+	if b.Filled == 0 {
+		return
+	}
+	if r := &b.Big[va>>63]; r.Lo <= va && va <= r.Hi {
+		b.clear()
+		return
+	}
+	tag := va &^ memory.PageMask
+	if e := &b.Load[DataIndex(va)]; e.Tag == tag {
+		e.Tag = InvalidTag
+	}
+	if e := &b.Store[DataIndex(va)]; e.Tag == tag {
+		e.Tag = InvalidTag
+	}
+	if e := &b.Fetch[FetchIndex(va)]; e.Tag == tag {
+		e.Tag = InvalidTag
+	}
+}
+
+// Flush names the translations that a fence must drop (Privileged 1.13 §12.2.1, SFENCE.VMA). Without an address every
+// address is meant, and without an ASID every address space, global mappings included.
+type Flush struct {
+	VA      uint64
+	Size    uint64 // bytes from VA; 0 means one byte, that is the page of VA
+	ASID    uint64
+	HasVA   bool
+	HasASID bool
+}
+
+// flushPages is the number of pages from which emptying the banks is cheaper than looking for each page.
+const flushPages = 64
+
+// Flush drops translations. It may drop more than it is asked to, never less. Views without translation are left alone:
+// they hold nothing that comes from a page table.
+func (t *TLB) Flush(f Flush) {
+	last := f.VA
+	if f.Size != 0 {
+		last = f.VA + (f.Size - 1)
+	}
+	first := f.VA &^ memory.PageMask
+	all := !f.HasVA || last < f.VA || last-first >= flushPages<<memory.PageShift
+	for i := range t.Banks {
+		k := &t.Keys[i]
+		if k.Valid == 0 || !View(k.View).Translated() || f.HasASID && ASID(k.Satp) != uint64(uint16(f.ASID)) {
+			continue
+		}
+		b := &t.Banks[i]
+		if all {
+			b.Empty()
+			continue
+		}
+		for va := first; ; va += memory.PageSize {
+			b.flushVA(va)
+			if last-va < memory.PageSize {
+				break
+			}
+		}
+	}
+}
+
+// FlushAll empties every bank, those without translation too: PMP or what is behind an address has changed.
+func (t *TLB) FlushAll() {
+	for i := range t.Banks {
+		t.Banks[i].Empty()
+	}
+}

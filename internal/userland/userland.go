@@ -1,0 +1,59 @@
+// Package userland is the small user space of the default guest: an init script that runs one command, or a shell, and tells
+// the host how it ended. It is what package initramfs puts in front of a static busybox.
+package userland
+
+import (
+	_ "embed"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Names of the virtio-console ports between init and the host.
+const (
+	PortConsole = "vm.console" // the interactive shell; hvc0
+	PortControl = "vm.control" // guest to host: "exit N"
+	PortStdin   = "vm.stdin"
+	PortStdout  = "vm.stdout"
+	PortStderr  = "vm.stderr"
+)
+
+// Init is the text of the init program.
+//
+//go:embed init.sh
+var Init []byte
+
+// Where the files of this package go: a place that no distribution's initramfs uses, so that they can follow the user's own.
+const (
+	Dir         = "/.vm"
+	InitPath    = Dir + "/init"
+	CommandPath = Dir + "/command" // what Command returns; without it, a shell runs
+	ModulesPath = Dir + "/modules" // names of files in Dir, one a line, in load order
+	StdinPath   = Dir + "/stdin"   // its presence connects the command to PortStdin
+)
+
+// Command is the contents of CommandPath: shell code that sets the positional parameters to args, whatever they contain.
+func Command(args []string) []byte {
+	var b strings.Builder
+	b.WriteString("set --")
+	for _, a := range args {
+		b.WriteString(" '")
+		b.WriteString(strings.ReplaceAll(a, "'", `'\''`))
+		b.WriteString("'")
+	}
+	b.WriteString("\n")
+	return []byte(b.String())
+}
+
+// ParseExit reads a line of the control port.
+func ParseExit(line string) (code int, err error) {
+	arg, ok := strings.CutPrefix(strings.TrimSpace(line), "exit ")
+	if !ok {
+		return 0, fmt.Errorf("unknown message %q from the guest's init", line)
+	}
+	code, err = strconv.Atoi(arg)
+	if err != nil || code < 0 || code > 255 {
+		return 0, fmt.Errorf("exit status %q of the guest's command is not a number from 0 to 255", arg)
+	}
+	return code, nil
+}
