@@ -16,7 +16,7 @@ import (
 // usesUserland says whether the machine starts with the init of package userland: to run a command, or because there is
 // nothing else to start.
 func (cfg *Config) usesUserland() bool {
-	return cfg.Guest != nil && cfg.Kernel != "" && (cfg.Command != nil || cfg.Initrd == "")
+	return cfg.Guest != nil && cfg.Kernel != "" && (len(cfg.Command) > 0 || cfg.Initrd == "")
 }
 
 // commandLine is the kernel's: what the user space needs, then the user's words, which win.
@@ -25,7 +25,7 @@ func commandLine(cfg *Config) string {
 	if cfg.usesUserland() {
 		// A kernel that panics resets the machine, which is how the board learns of it.
 		words = append(words, "rdinit="+userland.InitPath, "panic=-1")
-		if cfg.Command != nil {
+		if len(cfg.Command) > 0 {
 			words = append(words, "quiet")
 		}
 	}
@@ -84,7 +84,7 @@ func addUserland(a *initramfs.Archive, cfg *Config) error {
 		{"/etc/passwd", 0o644, []byte("root:x:0:0:root:/root:/bin/sh\n")},
 		{"/etc/group", 0o644, []byte("root:x:0:\n")},
 	}
-	if cfg.Command != nil {
+	if len(cfg.Command) > 0 {
 		files = append(files, file{userland.CommandPath, 0o644, userland.Command(cfg.Command)})
 		if cfg.Stdin != nil {
 			files = append(files, file{userland.StdinPath, 0o644, nil})

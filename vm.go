@@ -77,7 +77,7 @@ func New(cfg Config) (_ *Machine, err error) {
 		Serial: cfg.KernelLog, Load: m.payload.load, NoReboot: cfg.NoReboot, Log: cfg.Log,
 		BadBoots: 3,
 	}
-	if cfg.Command != nil {
+	if len(cfg.Command) > 0 {
 		bc.BadBoots = 1 // who waits for a command wants to know, not to wait for it again
 	} else {
 		bc.Serial = cfg.Stdout
@@ -106,7 +106,7 @@ func (cfg *Config) complete() error {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	if cfg.Kernel == "" && cfg.Bios == "" && cfg.Guest != nil || cfg.Kernel == "" && cfg.Guest != nil && cfg.Command != nil {
+	if cfg.Kernel == "" && cfg.Bios == "" && cfg.Guest != nil || cfg.Kernel == "" && cfg.Guest != nil && len(cfg.Command) > 0 {
 		cfg.Kernel = cfg.Guest.Kernel
 	}
 	switch {
@@ -114,9 +114,7 @@ func (cfg *Config) complete() error {
 		return fmt.Errorf("%d bytes of memory: a machine needs at least %d MiB, in multiples of %d bytes", cfg.Memory, minMemory>>20, memory.PageSize)
 	case cfg.CPUs < 1 || cfg.CPUs > board.MaxHarts:
 		return fmt.Errorf("%d harts: a machine has 1 to %d", cfg.CPUs, board.MaxHarts)
-	case cfg.Command != nil && len(cfg.Command) == 0:
-		return errors.New("an empty command: name a program to run")
-	case cfg.Command != nil && cfg.Guest == nil:
+	case len(cfg.Command) > 0 && cfg.Guest == nil:
 		return errors.New("a command needs a guest to run in: obtain the default one with: vm image pull")
 	case cfg.usesUserland() && cfg.Guest.Busybox == "":
 		return fmt.Errorf("image %s has no busybox to run a shell or a command with: import it again with one", cfg.Guest.Name)
@@ -133,7 +131,7 @@ func (m *Machine) addConsoles(bc *board.Config) (err error) {
 		return nil
 	}
 	ports := []console.Port{{Name: userland.PortControl, Out: &control{m: m}}}
-	if m.cfg.Command != nil {
+	if len(m.cfg.Command) > 0 {
 		ports = append(ports,
 			console.Port{Name: userland.PortStdout, Out: m.cfg.Stdout},
 			console.Port{Name: userland.PortStderr, Out: m.cfg.Stderr})
@@ -182,7 +180,7 @@ func (m *Machine) Run(ctx context.Context) (Status, error) {
 	switch {
 	case m.input != nil:
 		go m.input.run(feed, m.board)
-	case m.cfg.Command == nil && m.cfg.Stdin != nil:
+	case len(m.cfg.Command) == 0 && m.cfg.Stdin != nil:
 		go func() {
 			if err := m.board.Serial(feed, m.cfg.Stdin); err != nil && feed.Err() == nil {
 				m.log.Warn("reading the console's input", "error", err)

@@ -82,10 +82,11 @@ func shim(doorbell memory.GPA) []byte {
 	var b []byte
 	for _, inst := range []uint32{
 		0x00000297, // auipc t0, 0
-		0x0142b283, // ld    t0, 20(t0)
+		0x0182b283, // ld    t0, 24(t0)
 		0x00b2b023, // sd    a1, 0(t0)
 		0x10500073, // wfi
 		0xffdff06f, // j     .-4
+		0,          // aligns the address of the doorbell
 	} {
 		b = binary.LittleEndian.AppendUint32(b, inst)
 	}

@@ -111,7 +111,9 @@ func (s *SBI) AwaitStart(h *hart.Hart, cancel <-chan struct{}) bool {
 }
 
 // validEntry says whether a hart can begin at a physical address: RAM, and aligned for an instruction.
-func (s *SBI) validEntry(addr uint64) bool { return addr&1 == 0 && s.cfg.RAM.Contains(memory.GPA(addr), 2) }
+func (s *SBI) validEntry(addr uint64) bool {
+	return addr&1 == 0 && s.cfg.RAM.Contains(memory.GPA(addr), 2)
+}
 
 func hartStart(s *SBI, _ *hart.Hart, a args) result {
 	switch {

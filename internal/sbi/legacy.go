@@ -47,9 +47,9 @@ func legacyConsole(eid uint32, name string, call func(*SBI, *hart.Hart, args) re
 func legacyGetchar(s *SBI, _ *hart.Hart, _ args) result {
 	var b [1]byte
 	if s.cfg.Console.TryRead(b[:]) == 0 {
-		return fail(-1)
+		return result{err: -1}
 	}
-	return fail(int64(b[0]))
+	return result{err: int64(b[0])} // where the legacy calls return what they return
 }
 
 // legacyMask makes a call of the present version, (mask, base, ...), one that takes the virtual address of a mask, (address,

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vmproject/vm/internal/engine/riscv"
 	"github.com/vmproject/vm/internal/engine/riscv/asm"
+	"github.com/vmproject/vm/internal/guestimage"
 )
 
 // elf wraps RISC-V code that runs at 0x80000000 into an ELF file, with a tohost symbol in the page at 0x80001000.
@@ -95,7 +96,7 @@ func TestVerdicts(t *testing.T) {
 			a.Li(asm.T1, int64(value))
 			a.Store(op, asm.T1, 0, asm.T0)
 			a.Label("spin")
-			a.Jump("spin")
+			a.J("spin")
 		})
 	}
 	for _, c := range []struct {
@@ -128,8 +129,15 @@ func TestWrongInput(t *testing.T) {
 	}
 	cut := file("cut", "", 0)
 	if *vmPath != "" {
-		kernel := strings.TrimSpace(vm(t, nil, "image", "ls", "--kernel").stdout)
-		b, err := os.ReadFile(kernel)
+		cache, err := guestimage.Open("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		image, err := cache.Get(guestimage.DefaultName)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(cache.BlobPath(image.Kernel))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,11 +146,11 @@ func TestWrongInput(t *testing.T) {
 	void := elf(t, emRISCV, program(t, func(a *asm.Assembler) { a.I(riscv.JALR, asm.Zero, asm.Zero, 0) }))
 	loop := elf(t, emRISCV, program(t, func(a *asm.Assembler) {
 		a.Li(asm.T0, 0x8000_0008) // a trap vector that traps
-		a.CSRW(riscv.CSRMtvec, asm.T0)
+		a.CSR(riscv.CSRRW, asm.Zero, riscv.CSRMtvec, asm.T0)
 		a.Word(0)
 		a.Word(0)
 	}))
-	spin := elf(t, emRISCV, program(t, func(a *asm.Assembler) { a.Label("x"); a.Jump("x") }))
+	spin := elf(t, emRISCV, program(t, func(a *asm.Assembler) { a.Label("x"); a.J("x") }))
 	odd := file("odd.img", "", 1<<20+7)
 	for _, c := range []struct {
 		name string

@@ -151,7 +151,8 @@ func TestBARsMove(t *testing.T) {
 	f := m.add(1, &fake{header: sample})
 	m.set(1, 0x10, 4, uint64(low)+0x10_0000)
 	m.set(1, 0x18, 4, 0x5000_0000)
-	m.set(1, 0x1C, 4, 4) // 0x4_5000_0000
+	m.set(1, 0x1C, 4, 4)    // 0x4_5000_0000
+	m.set(1, 0x24, 4, 1<<8) // the large one out of the way
 	m.want("before memory is enabled", m.low.Load(0x10_0000, 4), 0xFFFFFFFF)
 	m.set(1, 4, 2, 2)
 	m.want("32-bit BAR", m.low.Load(0x10_0010, 4), 0x10)

@@ -1,6 +1,8 @@
 package virtio_test
 
 import (
+	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"github.com/vmproject/vm/internal/device/virtio"
@@ -8,7 +10,7 @@ import (
 	"github.com/vmproject/vm/internal/memory"
 )
 
-// hostile is one way to break the rules of both ring formats.
+// desc is a descriptor of either ring format.
 type desc struct {
 	addr  memory.GPA
 	n     uint32
@@ -200,6 +202,59 @@ func TestHostilePackedRingOfferedTwice(t *testing.T) {
 	}
 	dev.hold = false
 	broken(t, dev, d, features)
+}
+
+// A guest that rewrites its rings while the device reads them: every chain is still sound, and the device ends in one of two
+// states, at work or in need of a reset.
+func TestHostileRingsChangeUnderTheReader(t *testing.T) {
+	for _, packed := range []uint64{0, virtio.FeatureRingPacked} {
+		features := virtio.FeatureVersion1 | virtio.FeatureIndirectDesc | virtio.FeatureEventIdx | packed
+		dev := &echo{sizes: []uint16{ringSize}, hold: true}
+		d := virtiotest.New(t, dev, virtiotest.MMIO)
+		d.Start(features)
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			// Values that a ring is likely to take for good ones, over the rings of every round and one indirect table.
+			rng := rand.New(rand.NewPCG(1, packed))
+			words := []uint32{0, 1, 8, 16, 32, uint32(good), uint32(table), uint32(ramEnd - 8), next, next | write, indirect,
+				avail << 16, (avail | next) << 16, (avail | indirect) << 16, used << 16, 0x00010001, 0xFFFFFFFF}
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				a := virtiotest.RAMBase + memory.GPA(rng.IntN(1024)*4)
+				if rng.IntN(4) == 0 {
+					a = table + memory.GPA(rng.IntN(16)*4)
+				}
+				if err := d.RAM.Store32(a, words[rng.IntN(len(words))]); err != nil {
+					t.Error(err)
+				}
+			}
+		}()
+		for resets := 0; resets < 300; {
+			runtime.Gosched()
+			d.Notify(0)
+			if len(dev.held) > ringSize {
+				t.Fatalf("%d chains in flight", len(dev.held))
+			}
+			for _, c := range dev.held {
+				checkChain(t, c)
+				dev.queues[0].Done(c, 1)
+			}
+			dev.held = dev.held[:0]
+			if d.Status()&virtio.StatusNeedsReset != 0 {
+				resets++
+				d.Negotiate(features)
+				d.SetQueue(0, ringSize, virtiotest.RAMBase, virtiotest.RAMBase+0x100, virtiotest.RAMBase+0x200)
+				d.SetStatus(d.Status() | virtio.StatusDriverOK)
+			}
+		}
+		close(stop)
+		<-stopped
+	}
 }
 
 // Chains of more than 2^32 bytes are forbidden (§2.7.5.2): they would wrap the length a device reports.

@@ -21,7 +21,7 @@ const (
 
 // mmioRegisters by offset / 4 (§4.2.2). All are 32 bits wide.
 var mmioRegisters = [mmioConfig / 4]register{
-	0x000 / 4: {4, func(*endpoint) uint32 { return mmioMagic }, nil},
+	0:         {4, func(*endpoint) uint32 { return mmioMagic }, nil},
 	0x004 / 4: {4, func(*endpoint) uint32 { return mmioVersion }, nil},
 	0x008 / 4: {4, func(e *endpoint) uint32 { return e.dev.Type() }, nil},
 	0x00C / 4: {4, func(*endpoint) uint32 { return vendorID }, nil},

@@ -166,11 +166,13 @@ func (h *Hart) FenceI() { h.FenceIGen++ }
 func RemoteFence(from *Hart, targets []*Hart, f FenceRequest) {
 	others := int32(0)
 	for _, t := range targets {
-		if t == from {
-			t.apply(f)
-		} else {
+		if t != from {
 			others++
+			continue
 		}
+		t.mu.Lock()
+		t.apply(f)
+		t.mu.Unlock()
 	}
 	if others == 0 {
 		return

@@ -65,14 +65,20 @@ func (m *machine) write(a uint64, b []byte) {
 // assemble puts the program that f writes at base, and the pc there.
 func (m *machine) assemble(base uint64, f func(a *asm.Assembler)) map[string]uint64 {
 	m.tb.Helper()
-	a := asm.New(base)
+	m.PC = base
+	return m.assembleAt(base, base, f)
+}
+
+// assembleAt puts the program that f writes, for the virtual address va, at the physical address pa.
+func (m *machine) assembleAt(pa, va uint64, f func(a *asm.Assembler)) map[string]uint64 {
+	m.tb.Helper()
+	a := asm.New(va)
 	f(a)
 	code, err := a.Bytes()
 	if err != nil {
 		m.tb.Fatal(err)
 	}
-	m.write(base, code)
-	m.PC = base
+	m.write(pa, code)
 	return a.Labels()
 }
 

@@ -425,3 +425,34 @@ type flat [3 * 512]uint64
 
 func (m *flat) LoadPTE(a memory.GPA) (uint64, bool)                       { return m[a/8], true }
 func (m *flat) CompareAndSwapPTE(memory.GPA, uint64, uint64) (bool, bool) { return false, false }
+
+// FuzzWalk walks tables whose entries the fuzzer chooses, and compares with the model.
+func FuzzWalk(f *testing.F) {
+	f.Add(uint8(0), uint8(1), uint64(0x1234_5678), uint64(0x800), uint64(0xc00|1), uint64(0x2000_00cf), uint64(0), uint64(0), uint64(0))
+	f.Add(uint8(2), uint8(0xff), ^uint64(0), uint64(1), uint64(0x2000_00cf), uint64(1), uint64(1), uint64(1), uint64(1))
+	f.Fuzz(func(t *testing.T, mode, flags uint8, va, root, p0, p1, p2, p3, p4 uint64) {
+		r := Regime{Satp: uint64(ModeSv39+mode%3)<<60 | root&satpPPN, User: flags&1 != 0, SUM: flags&2 != 0,
+			MXR: flags&4 != 0, ADUE: flags&8 != 0, PBMTE: flags&16 != 0}
+		acc := Access(flags >> 5 % 3)
+		m := newTables()
+		table := root & satpPPN
+		for i, pte := range []uint64{p0, p1, p2, p3, p4} {
+			level := int(Mode(r.Satp)) - 6 - i
+			if level < 0 {
+				break
+			}
+			m.pte[table<<12|va>>(12+9*level)&511<<3] = pte
+			table = pte & PTEPPN >> PTEPPNShift
+		}
+		want := model(m, r, va, acc)
+		leaf, fault := Walk(m, &r, va, acc)
+		if fault != want.fault || fault == NoFault && uint64(leaf.GPA) != want.pa {
+			t.Fatalf("got %#x fault %d, want %#x fault %d", uint64(leaf.GPA), fault, want.pa, want.fault)
+		}
+		for at, pte := range want.write {
+			if m.pte[at] != pte {
+				t.Fatalf("entry %#x, want %#x", m.pte[at], pte)
+			}
+		}
+	})
+}

@@ -50,12 +50,13 @@ type Port struct {
 	// Console makes the port a terminal (/dev/hvcN).
 	Console bool
 	// In is what the guest reads. It is read when the guest has the port open and has room, by one goroutine, which stays in
-	// Read, if need be, for as long as the process lives. Its end closes the port towards the guest, which reads what is left and then
-	// end of file; the guest cannot write to a port that is closed, so a stream with an end wants a port for itself. A console is
-	// never closed. Nil is an input that stays silent.
+	// Read, if need be, for as long as the process lives. Its end closes the port towards the guest, which reads what is left
+	// and then end of file; the guest cannot write to a port that is closed, so a stream with an end wants a port for itself.
+	// A console is never closed. What was read and not yet taken when the guest closes the port waits for the next opening.
+	// Nil is an input that stays silent.
 	In io.Reader
-	// Out receives what the guest writes. The guest has its buffer back when Write returns: a writer that blocks holds up the guest,
-	// on this port. After an error the rest is discarded and Drain returns the error. Nil discards.
+	// Out receives what the guest writes. The guest has its buffer back when Write returns: a writer that blocks holds up the
+	// guest, on this port. After an error the rest is discarded and Drain returns the error. Nil discards.
 	Out io.Writer
 	// OnOpen and OnClose, where set, are called when the guest has opened and closed the port; a reset closes it. They come from
 	// the goroutine that calls Out.Write, in order with it: OnClose after all that was written before.
@@ -209,8 +210,8 @@ func (c *Console) Notify(n int) {
 	}
 }
 
-// Reset implements [virtio.Device]. What the guest wrote before it still reaches the writers: kernels reset their devices on the way
-// to power-off.
+// Reset implements [virtio.Device]. What the guest wrote before it still reaches the writers: kernels reset their devices on
+// the way to power-off.
 func (c *Console) Reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -243,8 +244,8 @@ func (c *Console) Resize(cols, rows uint16) {
 	}
 }
 
-// Drain waits until the writers have taken all that the guest wrote so far, or ctx ends. Called when the guest has powered off, it
-// loses no output. It returns what ended it, or the first error of each writer.
+// Drain waits until the writers have taken all that the guest wrote so far, or ctx ends. Called when the guest has powered
+// off, it loses no output. It returns what ended it, or the first error of each writer.
 func (c *Console) Drain(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
 		c.mu.Lock()
@@ -281,8 +282,8 @@ func (c *Console) busy() bool {
 	return false
 }
 
-// Close ends the device: afterwards it touches neither guest memory nor rings. Output that was not drained is lost. A goroutine that
-// is inside a Read or Write ends when that returns, which for a terminal may be never.
+// Close ends the device: afterwards it touches neither guest memory nor rings. Output that was not drained is lost. A
+// goroutine that is inside a Read or Write ends when that returns, which for a terminal may be never.
 func (c *Console) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

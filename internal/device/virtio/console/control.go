@@ -22,8 +22,8 @@ const (
 	controlHeader = 8 // port (4 bytes), event (2), value (2)
 )
 
-// Messages due, in the order they are sent. The name comes after the state: Linux reads end of file from a port that the host has not
-// opened, and a program that finds a port by its name must not be so early.
+// Messages due, in the order they are sent. The name comes after the state: Linux reads end of file from a port that the host
+// has not opened, and a program that finds a port by its name must not be so early.
 const (
 	sendAdd = 1 << iota
 	sendConsole

@@ -90,8 +90,8 @@ func (p *port) input() {
 	}
 }
 
-// waitRoom waits until the guest has the port open and a buffer for input; Linux throws away what comes for a port that is not open.
-// It returns false when the device is closed. mu is held, and released meanwhile.
+// waitRoom waits until the guest has the port open and a buffer for input; Linux throws away what comes for a port that is
+// not open. It returns false when the device is closed. mu is held, and released meanwhile.
 func (p *port) waitRoom() bool {
 	for !p.c.closed {
 		if p.guestOpen && p.rxq != nil {
@@ -177,8 +177,8 @@ func (p *port) write(b []byte) {
 	}
 }
 
-// fetch copies the next output into buf: the host's copy is what is written, as the guest may change its own, and guest memory must
-// not be needed while a writer blocks. ok is false when there is none. mu is held.
+// fetch copies the next output into buf: the host's copy is what is written, as the guest may change its own, and guest
+// memory must not be needed while a writer blocks. ok is false when there is none. mu is held.
 func (p *port) fetch(buf []byte) (n int, ok bool) {
 	if len(p.saved) > 0 {
 		n = copy(buf, p.saved)
@@ -211,7 +211,7 @@ func (p *port) next() bool {
 	return p.tx != nil
 }
 
-// complete returns the output buffer to the guest if all of it has been written, and if no reset took it meanwhile. mu is held.
+// complete returns the output buffer to the guest if all of it has been written and no reset took it meanwhile. mu is held.
 func (p *port) complete() {
 	if p.tx != nil && p.seg == len(p.tx.Readable) {
 		p.txq.Done(p.tx, 0)
