@@ -115,7 +115,7 @@ func addUserland(a *initramfs.Archive, cfg *Config) error {
 
 // neededModules is what this machine's devices need, in load order. A kernel that has one built in has no such module.
 func neededModules(cfg *Config) []Module {
-	wanted := map[string]bool{"virtio_console": true}
+	wanted := map[string]bool{"virtio_console": true, "virtio_rng": true}
 	for _, d := range cfg.Disks {
 		wanted["virtio_blk"], wanted["ext4"] = true, true
 		if d.MMIO {

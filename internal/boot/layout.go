@@ -5,6 +5,8 @@
 //	base + 2 MiB    the kernel, and where FW_JUMP jumps to
 //	base + 34 MiB   where FW_JUMP copies the device tree to; kept free when there is firmware
 //	top             downwards: the device tree, the handoff page, the initrd; below 4 GiB, and below what U-Boot moves to
+//
+// A kernel that would reach over base + 34 MiB while there is firmware goes behind it instead, and a jump to it to base + 2 MiB.
 package boot
 
 import (
@@ -123,8 +125,12 @@ type placer struct {
 // fixed takes a range that cannot be elsewhere.
 func (p *placer) fixed(what string, r Range) error {
 	switch {
-	case r.Start < p.ram.Start || r.Start >= p.ram.End && r.Size() <= p.ram.Size():
-		return fmt.Errorf("%s occupies %#x-%#x, and memory is %#x-%#x", what, uint64(r.Start), uint64(r.End), uint64(p.ram.Start), uint64(p.ram.End))
+	case r.Start < p.ram.Start:
+		return fmt.Errorf("%s occupies %#x-%#x, and memory is %#x-%#x: it is made for another machine, or is a program for Linux",
+			what, uint64(r.Start), uint64(r.End), uint64(p.ram.Start), uint64(p.ram.End))
+	case r.Start >= p.ram.End && r.Size() <= p.ram.Size():
+		return fmt.Errorf("%s occupies %#x-%#x, and memory is %#x-%#x: give the machine more with --memory",
+			what, uint64(r.Start), uint64(r.End), uint64(p.ram.Start), uint64(p.ram.End))
 	case r.End < r.Start || r.End > p.ram.End:
 		return noRoom(what, r.Size(), p.ram)
 	}

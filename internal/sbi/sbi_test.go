@@ -515,6 +515,22 @@ func TestEcallReachesTheTable(t *testing.T) {
 	}
 }
 
+func TestTable(t *testing.T) {
+	seen := make(map[string]uint32)
+	for eid, e := range extensions {
+		if e.eid != eid || e.legacy != (eid < 9) || e.legacy && len(e.functions) != 1 {
+			t.Errorf("extension %#x: %+v", eid, e)
+		}
+		for fid, f := range e.functions {
+			key := e.name + " " + f.name
+			if first, twice := seen[key]; twice || !strings.HasPrefix(f.name, "sbi_") || f.call == nil {
+				t.Errorf("%s, function %d of %#x and %#x", key, fid, eid, first)
+			}
+			seen[key] = eid
+		}
+	}
+}
+
 func TestNewChecks(t *testing.T) {
 	m := newMachine(t, 2)
 	good := m.cfg

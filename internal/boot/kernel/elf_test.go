@@ -156,7 +156,7 @@ func TestELFOutsideMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Load(newRAM(t), ramBase); err == nil || !strings.Contains(err.Error(), "a program for Linux rather than a kernel") {
+	if _, err := f.Load(newRAM(t), ramBase); err == nil || !strings.Contains(err.Error(), "a program for Linux") {
 		t.Errorf("error is %v", err)
 	}
 }

@@ -224,7 +224,7 @@ func (f *File) load(ram *memory.RAM, at memory.GPA) (*Loaded, error) {
 	if err != nil {
 		hint := "give the machine more with --memory"
 		if start < ram.Base() {
-			hint = "it is linked for another machine, or is a program for Linux rather than a kernel"
+			hint = "it is made for another machine, or is a program for Linux"
 		}
 		return nil, fmt.Errorf("it occupies %#x-%#x and memory is %#x-%#x: %s", uint64(start), uint64(end), uint64(ram.Base()), uint64(ram.End()), hint)
 	}

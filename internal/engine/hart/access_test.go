@@ -498,3 +498,53 @@ func BenchmarkTranslate(b *testing.B) {
 		}
 	})
 }
+
+// One leaf backs the entries of many pages: a fence for any address of it drops them all.
+func TestSfenceOfLargePages(t *testing.T) {
+	const va, size = 0x4000_0000, 2 << 20
+	for _, c := range []struct {
+		name  string
+		flags uint64
+		level int
+		fence uint64
+	}{
+		{"2 MiB", rwx, 1, va + size - 1},
+		{"64 KiB", rwx | mmu.PTEN | 8<<10, 0, va + 0xf000},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := newMachine(t)
+			m.paging(privS)
+			leaf := m.mapPage(va+0x5000, ramBase, c.flags)
+			if c.level == 1 {
+				// The entry that points to the last table becomes the leaf itself.
+				leaf = m.peek((m.Satp<<12)&(1<<56-1)+va>>30*8)&mmu.PTEPPN<<2 + va>>21&511*8
+				m.poke(leaf, ramBase>>12<<10|c.flags)
+			}
+			m.poke(ramBase+0x5000, 55)
+			if v, ok := m.Load(va+0x5000, 8); !ok || v != 55 {
+				t.Fatalf("loaded %d", v)
+			}
+			m.poke(leaf, 0)
+			m.SFENCE(c.fence, 0, true, false)
+			if _, ok := m.Load(va+0x5000, 8); ok {
+				t.Error("the page is still there")
+			}
+		})
+	}
+}
+
+// What menvcfg says of page tables holds from the write on.
+func TestMenvcfgFlushes(t *testing.T) {
+	const va = 0x40_0000
+	m := newMachine(t)
+	m.paging(privS)
+	m.set(riscv.CSRMenvcfg, EnvcfgPBMTE)
+	m.mapPage(va, ramBase, rwx|1<<mmu.PTEPBMTShift)
+	if _, ok := m.Load(va, 8); !ok {
+		t.Fatal("PBMT is not enabled")
+	}
+	m.set(riscv.CSRMenvcfg, 0)
+	if _, ok := m.Load(va, 8); ok {
+		t.Fatal("PBMT is still enabled")
+	}
+}

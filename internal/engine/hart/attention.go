@@ -12,8 +12,9 @@ package hart
 //
 // A hart is running or not. It starts to run in Poll, when attnResume is set, and ceases to in Leave, Park, Reset and
 // when Poll answers PollStop, all of which set attnResume again: an engine therefore passes through Poll before the first
-// instruction of a run. While a hart does not run, its owner touches neither its TLB nor its FenceIGen, and whoever holds mu may.
-// That is what lets fences on a sleeping, stopped or never started hart be done at once, by the hart that asks for them.
+// instruction of a run. While a hart does not run, its TLB and FenceIGen belong to whoever holds mu; its owner, too, changes them
+// only so, and only through WriteCSR, SetPriv and OpenPMP, with which firmware prepares a hart. That is what lets fences on
+// a sleeping, stopped or never started hart be done at once, by the hart that asks for them.
 //
 // A fence on a running hart is queued and waited for. The hart that waits serves the fences others ask of it meanwhile,
 // so two harts may fence each other; and a hart that ceases to run first serves its queue, so that nobody waits for it. Hence
@@ -156,6 +157,15 @@ func (h *Hart) Park() {
 // RequestStop makes the engine leave Run, and Park return, soon. The request stays until a Poll has answered PollStop. Safe
 // for concurrent use.
 func (h *Hart) RequestStop() { h.raise(attnStop) }
+
+// prepare calls f, which changes the hart's TLB, on the goroutine of the hart, running or not.
+func (h *Hart) prepare(f func()) {
+	if !h.remote.running { // nobody but this goroutine changes it
+		h.mu.Lock()
+		defer h.mu.Unlock()
+	}
+	f()
+}
 
 // FenceI makes the hart fetch what has been stored so far (FENCE.I).
 func (h *Hart) FenceI() { h.FenceIGen++ }

@@ -243,6 +243,10 @@ func TestProtocolUnderLoad(t *testing.T) {
 				}
 				if fences%3 == 0 {
 					h.Park()
+					h.SetPriv(privS) // what firmware does before the hart runs again
+					h.WriteCSR(riscv.CSRSatp, mmu.ModeSv39<<60|uint64(fences))
+					h.OpenPMP()
+					h.SetPriv(privM)
 				}
 				h.SetPending(riscv.IntMSoftware, false)
 				runtime.Gosched()

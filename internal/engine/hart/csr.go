@@ -71,7 +71,7 @@ type csr struct {
 	num uint16
 	// read gives the value an instruction sees.
 	read func(h *Hart, num uint16) uint64
-	// write stores the legal part of v. base is the value that v was derived from: nil only in read-only registers.
+	// write stores the legal part of v, which was derived from base; nil in read-only registers.
 	write func(h *Hart, num uint16, base, v uint64)
 	// base is what CSRRS and CSRRC modify where that is not what they read; else nil.
 	base func(h *Hart) uint64
@@ -141,6 +141,6 @@ func (h *Hart) WriteCSR(num uint16, v uint64) bool {
 	if r.base != nil {
 		base = r.base(h)
 	}
-	r.write(h, r.num, base, v)
+	h.prepare(func() { r.write(h, r.num, base, v) })
 	return true
 }

@@ -17,7 +17,8 @@
 // # Firmware
 //
 // With [Hart.Firmware] set the host is the firmware: the hart never enters M-mode. A trap that M-mode would have to take is
-// not delivered; it is left in [Hart.FirmwareTrap] with PC at the instruction, and Poll answers [PollFirmware].
+// not delivered; it is left in [Hart.FirmwareTrap] with PC at the instruction, and Poll answers [PollFirmware]. The firmware
+// reads and writes State on the hart's goroutine, changes modes and CSRs through [Hart.WriteCSR] and [Hart.SetPriv], and moves PC itself.
 package hart
 
 import (
@@ -51,7 +52,7 @@ type Trap struct {
 	Tval  uint64
 }
 
-// Hart is one hart. Its methods belong to the goroutine that runs the hart, except where they say otherwise.
+// Hart is one hart, made by [New]. Its methods belong to the goroutine that runs the hart, except where they say otherwise.
 type Hart struct {
 	*State
 	ID    uint64
@@ -70,15 +71,17 @@ type Hart struct {
 	mapping []byte         // what State lives in
 	host    unsafe.Pointer // host address of the first byte of RAM
 
-	csr    registers
-	pmp    pmp
-	ticks  timerCompare
-	wires  atomic.Uint64 // mip bits driven from outside and software-writable ones; see interrupt.go
-	remote mailbox       // see attention.go
-	fence  fenceRequest  // this hart's own outgoing request
-	park   chan struct{} // wake-up token, capacity 1
-	stuck  atomic.Bool
-	mu     sync.Mutex // guards remote, and Attention against Close
+	csr   registers
+	pmp   pmp
+	ticks timerCompare
+	wires atomic.Uint64 // bits of mip; see interrupt.go
+	stuck atomic.Bool
+
+	fence fenceRequest  // this hart's own request of others
+	park  chan struct{} // wake-up token, capacity 1
+
+	mu     sync.Mutex // a leaf: nothing else is locked or waited for under it
+	remote mailbox    // guarded by mu, which also guards Attention against Close; see attention.go
 }
 
 // Stats counts what happened to a hart.

@@ -126,7 +126,7 @@ func (h *Hart) OpenPMP() {
 	}
 	h.pmp.setAddr(0, pmpAddrMask)
 	h.pmp.setCfg(0, pmpNAPOT|pmpR|pmpW|pmpX)
-	h.pmpChanged()
+	h.prepare(h.pmpChanged)
 }
 
 // walker is a hart as the page-table walk sees it: entries are read and written as S-mode would (Privileged 1.13 §12.3.2,

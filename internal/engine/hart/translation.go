@@ -64,7 +64,9 @@ func (h *Hart) SFenceOrder() bool {
 
 // SetPriv changes the privilege, for firmware that starts or resumes the hart.
 func (h *Hart) SetPriv(priv uint64) {
-	h.Priv = priv
-	h.updateBanks()
+	h.prepare(func() {
+		h.Priv = priv
+		h.updateBanks()
+	})
 	h.checkInterrupts()
 }

@@ -217,7 +217,7 @@ func TestHints(t *testing.T) {
 	m := newMachine(t)
 	for name, raw := range map[string]uint32{
 		"pause": 0x0100_000f, "fence": 0x0ff0_000f, "fence.tso": 0x8330_000f, "wrs.nto": 0x00d0_0073, "wrs.sto": 0x01d0_0073,
-		"fence with reserved fields": 0x1234_598f, "ntl.p1": 0x0020_0033, "c.ntl.all": 0x9016,
+		"fence with reserved fields": 0x1238_0f8f, "ntl.p1": 0x0020_0033, "c.ntl.all": 0x9016,
 	} {
 		m.X = [hart.NumX]uint64{}
 		if !m.execRaw(raw) || m.X != [hart.NumX]uint64{} {

@@ -1,0 +1,95 @@
+package boot
+
+// What a real kernel finds in the machine.
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Linux reports the extensions that it was told of and probed.
+func TestExtensions(t *testing.T) {
+	r := vm(t, nil, "run", "--", "sh", "-c", "grep -E '^(isa|mmu)' /proc/cpuinfo")
+	if r.code != 0 {
+		t.Fatal(r.stderr)
+	}
+	for _, want := range []string{"rv64imafdc", "zicbom", "zicboz", "zicntr", "zicond", "zihintntl", "zihintpause", "zihpm", "zimop",
+		"zacas", "zawrs", "zfa", "zfhmin", "zcb", "zcmop", "zba", "zbb", "zbc", "zbs", "sstc", "svinval", "svnapot", "svpbmt", "sv57"} {
+		if !strings.Contains(r.stdout, want) {
+			t.Errorf("no %s in:\n%s", want, r.stdout)
+		}
+	}
+}
+
+// Each paging mode boots.
+func TestPagingModes(t *testing.T) {
+	for mode, option := range map[string]string{"sv39": "no4lvl", "sv48": "no5lvl", "sv57": ""} {
+		t.Run(mode, func(t *testing.T) {
+			vm(t, nil, "run", "-a", option, "--", "sh", "-c", "grep mmu /proc/cpuinfo").expect(t, 0, "mmu\t\t: "+mode+"\n")
+		})
+	}
+}
+
+func TestEightHarts(t *testing.T) {
+	script := `nproc; for i in 1 2 3 4 5 6 7 8; do (n=0; while [ $n -lt 300 ]; do n=$((n+1)); done; echo done) & done; wait`
+	vm(t, nil, "run", "-c", "8", "--", "sh", "-c", script).expect(t, 0, "8\n"+strings.Repeat("done\n", 8))
+}
+
+// The device tree goes out by --dump-dtb and comes back by --dtb.
+func TestDeviceTree(t *testing.T) {
+	dtc := tool(t, "dtc", "device-tree-compiler")
+	dtb := filepath.Join(t.TempDir(), "vm.dtb")
+	vm(t, nil, "run", "--dump-dtb", dtb, "--", "true").expect(t, 0, "")
+	source := host(t, dtc, "-q", "-I", "dtb", "-O", "dts", dtb)
+	for _, want := range []string{"riscv,plic0", "ns16550a", "pci-host-ecam-generic", "google,goldfish-rtc", "sifive,test1", "virtio,mmio"} {
+		if !strings.Contains(source, want) {
+			t.Errorf("no %s in the device tree", want)
+		}
+	}
+	vm(t, nil, "run", "--dtb", dtb, "-m", "256M", "--", "sh", "-c",
+		"test $(awk '/MemTotal/{print $2}' /proc/meminfo) -lt 300000 && echo small").expect(t, 0, "small\n")
+}
+
+// The rest of the disk's commands, the clock, and the random number generator.
+func TestDevices(t *testing.T) {
+	disk := filepath.Join(t.TempDir(), "disk")
+	if err := os.WriteFile(disk, []byte(strings.Repeat("x", 8<<20)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	script := `cat /sys/block/vda/serial; echo
+blkdiscard -o 1048576 -l 1048576 /dev/vda && echo discarded
+dd if=/dev/zero of=/dev/vda bs=4096 seek=1000 count=10 conv=fsync 2>/dev/null && echo zeroed
+cat /sys/class/misc/hw_random/rng_current
+dd if=/dev/hwrng bs=64 count=1 2>/dev/null | wc -c
+cat /sys/class/rtc/rtc0/name; test $(cat /sys/class/rtc/rtc0/since_epoch) -gt 1700000000 && echo today
+dmesg | grep -c 'ttyS0.*16550A'`
+	vm(t, nil, "run", "-d", disk, "--", "sh", "-c", script).expect(t, 0,
+		"disk0\ndiscarded\nzeroed\nvirtio_rng.0\n64\ngoldfish_rtc 101000.rtc\ntoday\n1\n")
+	b, err := os.ReadFile(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range b {
+		zeroed := i >= 4096000 && i < 4096000+40960
+		discarded := i >= 1<<20 && i < 2<<20
+		if !discarded && (c == 0) != zeroed {
+			t.Fatalf("byte %d of the disk is %q", i, c)
+		}
+	}
+}
+
+// Several disks keep their order, on either transport.
+func TestManyDisks(t *testing.T) {
+	dir := t.TempDir()
+	var args []string
+	for i := range 4 {
+		p := filepath.Join(dir, fmt.Sprint("d", i))
+		write(t, p, strings.Repeat(fmt.Sprint(i), 512), 0o644)
+		args = append(args, "-d", p)
+	}
+	args = append(args, "--", "sh", "-c", "for d in a b c d; do head -c 1 /dev/vd$d; done")
+	vm(t, nil, append([]string{"run"}, args...)...).expect(t, 0, "0123")
+}
