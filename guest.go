@@ -23,8 +23,9 @@ func (cfg *Config) usesUserland() bool {
 func commandLine(cfg *Config) string {
 	var words []string
 	if cfg.usesUserland() {
-		// A kernel that panics resets the machine, which is how the board learns of it.
-		words = append(words, "rdinit="+userland.InitPath, "panic=-1")
+		// A kernel that panics resets the machine, which is how the board learns of it; the early console lets it say why even
+		// before it has found the serial port.
+		words = append(words, "earlycon=sbi", "rdinit="+userland.InitPath, "panic=-1")
 		if len(cfg.Command) > 0 {
 			words = append(words, "quiet")
 		}

@@ -45,13 +45,13 @@ func verdict(err error) (code int, line string) {
 	return exitFailure, oneLine(err)
 }
 
-// withFailure adds a failure on the way out to how a machine ended. It hides a guest's exit status or a signal, because a disk that
-// could not be flushed is what the user has to know.
+// withFailure adds a failure on the way out to how a machine ended. It hides a guest's exit status, a signal and a timeout, because
+// a disk that could not be flushed is what the user has to know.
 func withFailure(err, failure error) error {
 	if failure == nil {
 		return err
 	}
-	if _, line := verdict(err); line == "" {
+	if code, line := verdict(err); code != exitFailure || line == "" {
 		return failure
 	}
 	return errors.Join(err, failure)

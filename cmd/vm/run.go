@@ -140,10 +140,10 @@ func (f *runFlags) run(ctx context.Context, command []string, std stdio) (err er
 // program fetches nothing.
 func (f *runFlags) needsGuest(command []string) bool {
 	switch c := f.cfg; {
-	case c.Kernel != "" && c.Initrd != "":
-		return false
 	case len(command) > 0 || f.image != guestimage.DefaultName:
 		return true
+	case c.Kernel != "" && c.Initrd != "":
+		return false
 	case c.Kernel == "":
 		return c.Bios == ""
 	default: // a kernel without an initial RAM disk: its user space is on a disk, or the image's

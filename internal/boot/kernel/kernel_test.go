@@ -247,20 +247,20 @@ func TestErrorsFoundWhileLoading(t *testing.T) {
 }
 
 func TestBombDoesNotUnpackPastMemory(t *testing.T) {
-	image := rawImage(64<<20, 0)
+	image := rawImage(16<<20, 0)
 	binary.LittleEndian.PutUint64(image[imageMemSize:], 1<<20)
 	f, err := open(packed(t, unpack.Zstd, image))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.Load(newRAM(t), ramBase); err == nil {
-		t.Error("64 MiB went into 1 MiB")
+		t.Error("16 MiB went into 1 MiB")
 	}
 	// An ELF file is unpacked before its headers are read.
-	elf := append(testELF(elfSegment{addr: uint64(ramBase), data: []byte{1}}), make([]byte, 64<<20)...)
+	elf := append(testELF(elfSegment{addr: uint64(ramBase), data: []byte{1}}), make([]byte, 16<<20)...)
 	var limit *unpack.LimitError
 	if _, err := open(packed(t, unpack.Zstd, elf)); !errors.As(err, &limit) {
-		t.Errorf("compressed ELF file of 64 MiB: %v", err)
+		t.Errorf("compressed ELF file of 16 MiB: %v", err)
 	}
 }
 

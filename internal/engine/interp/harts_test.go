@@ -71,7 +71,7 @@ func TestHartsCountTogether(t *testing.T) {
 
 // Store buffering: with a full fence between its store and its load, at least one hart sees the other's store, in every round.
 func TestHartsFence(t *testing.T) {
-	const rounds = 3000
+	const rounds = 1500
 	m := newMachine(t)
 	// A round: wait for the other hart, store 1 to one's own cell, fence, load the other's.
 	harts(t, m, 2, func(a *asm.Assembler) {
@@ -89,9 +89,15 @@ func TestHartsFence(t *testing.T) {
 			a.I(riscv.ADDI, asm.S1, asm.S1, 2)
 			a.AMO(riscv.AMOADD_D, 0, asm.T1, asm.S0, asm.AQRL)
 			a.Label(label)
-			a.Word(0x0100_000f) // pause
+			a.Li(asm.T3, 500) // turns before a pause, lest the harts drift apart
+			a.Label(label + ", at once")
 			a.Load(riscv.LD, asm.T2, 0, asm.S0)
-			a.B(riscv.BLTU, asm.T2, asm.S1, label)
+			a.B(riscv.BGEU, asm.T2, asm.S1, label+", done")
+			a.I(riscv.ADDI, asm.T3, asm.T3, -1)
+			a.B(riscv.BNE, asm.T3, asm.Zero, label+", at once")
+			a.Word(0x0100_000f) // pause
+			a.J(label)
+			a.Label(label + ", done")
 		}
 		a.Label("round")
 		a.Store(riscv.SD, asm.Zero, 0, asm.A1)

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
+
+	"github.com/vmproject/vm"
+)
+
+func TestSizeFlag(t *testing.T) {
+	for in, want := range map[string]uint64{
+		"512M": 512 << 20, "2G": 2 << 30, "2g": 2 << 30, "64K": 64 << 10, "1T": 1 << 40, "2GiB": 2 << 30, "2GB": 2 << 30,
+	} {
+		var f sizeFlag
+		if err := f.Set(in); err != nil || uint64(f) != want {
+			t.Errorf("%q: %d, %v; want %d", in, f, err, want)
+		}
+	}
+	for _, in := range []string{"", "512", "M", "-1M", "1.5G", "1P", "0M", "1 G", "99999999999999999999M", "16777216T", "0x10M", "iB"} {
+		var f sizeFlag
+		if err := f.Set(in); err == nil {
+			t.Errorf("%q: no error", in)
+		}
+	}
+	for n, want := range map[sizeFlag]string{512 << 20: "512M", 2 << 30: "2G", 1000: "1000", 3 << 10: "3K"} {
+		if got := n.String(); got != want {
+			t.Errorf("%d: %q, want %q", uint64(n), got, want)
+		}
+	}
+}
+
+func TestDisksFlag(t *testing.T) {
+	for in, want := range map[string]vm.Disk{
+		"a.img":                     {Path: "a.img"},
+		"a.img,readonly":            {Path: "a.img", ReadOnly: true},
+		"a,snapshot,sector=4096":    {Path: "a", Snapshot: true, Sector: 4096},
+		"a,format=raw,sector=512":   {Path: "a", Format: "raw", Sector: 512},
+		"a,,b,readonly":             {Path: "a,b", ReadOnly: true},
+		"a,,b,,c":                   {Path: "a,b,c"},
+		"/tmp/with space,readonly":  {Path: "/tmp/with space", ReadOnly: true},
+		"readonly":                  {Path: "readonly"},
+		"x=y.img,format=raw":        {Path: "x=y.img", Format: "raw"},
+		"dir/a.img,snapshot,,,,raw": {},
+	} {
+		got, err := parseDisk(in)
+		if want == (vm.Disk{}) {
+			if err == nil {
+				t.Errorf("%q: no error", in)
+			}
+			continue
+		}
+		if err != nil || got != want {
+			t.Errorf("%q: %+v, %v; want %+v", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"", ",readonly", "a,ro", "a,format=qcow2", "a,sector=1", "a,sector", "a,format", "a,"} {
+		if d, err := parseDisk(in); err == nil {
+			t.Errorf("%q: no error, %+v", in, d)
+		}
+	}
+}
+
+func TestFilesFlag(t *testing.T) {
+	var f filesFlag
+	for _, in := range []string{"a", "./b:/etc/b", "c:d:/e"} {
+		if err := f.Set(in); err != nil {
+			t.Errorf("%q: %v", in, err)
+		}
+	}
+	if diff := cmp.Diff(filesFlag{{Host: "a"}, {Host: "./b", Guest: "/etc/b"}, {Host: "c:d", Guest: "/e"}}, f); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	for _, in := range []string{"", ":/x", "a:b", "a:"} {
+		if err := f.Set(in); err == nil {
+			t.Errorf("%q: no error", in)
+		}
+	}
+}
+
+// A flag prints what it accepts, so that help shows true defaults.
+func TestFlagsPrintWhatTheyAccept(t *testing.T) {
+	size, count, level := sizeFlag(512<<20), countFlag(2), levelFlag(-4)
+	for _, f := range []pflag.Value{&size, &count, &level} {
+		text := f.String()
+		if err := f.Set(text); err != nil || f.String() != text {
+			t.Errorf("%s %q: %v, %q", f.Type(), text, err, f.String())
+		}
+	}
+	for _, in := range []string{"", "0", "-1", "two", "1.5"} {
+		if err := count.Set(in); err == nil {
+			t.Errorf("count %q: no error", in)
+		}
+	}
+	if err := level.Set("loud"); err == nil {
+		t.Error("level loud: no error")
+	}
+}
+
+func FuzzDisk(f *testing.F) {
+	f.Add("a,,b,readonly,sector=512")
+	f.Fuzz(func(t *testing.T, in string) {
+		d, err := parseDisk(in)
+		if err == nil && (d.Path == "" || d.Sector != 0 && d.Sector != 512 && d.Sector != 4096 || strings.Trim(d.Format, "raw") != "") {
+			t.Fatalf("%q: %+v", in, d)
+		}
+	})
+}
