@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -128,6 +129,19 @@ func (a *apt) debs() string { return filepath.Join(a.dir, "debs") }
 func (a *apt) update(ctx context.Context, fraction func(float64)) error {
 	_, err := a.run(ctx, fraction, "update")
 	return err
+}
+
+// checkCodename says whether the release whose list was fetched is the one of that code name, by its signed Release file.
+func (a *apt) checkCodename(ctx context.Context, want string) error {
+	out, err := a.run(ctx, nil, "indextargets", "--format", "$(CODENAME)")
+	if err != nil {
+		return err
+	}
+	got := strings.Fields(string(out))
+	if len(got) == 0 || slices.ContainsFunc(got, func(name string) bool { return name != want }) {
+		return fmt.Errorf("the mirror's release is %q, not %s", got, want)
+	}
+	return nil
 }
 
 // debURI is what apt is about to fetch.

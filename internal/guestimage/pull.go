@@ -94,7 +94,7 @@ func (c *Cache) pull(ctx context.Context, o PullOptions) (*Manifest, error) {
 		return nil, err
 	}
 	defer w.end()
-	a, err := newApt(program, filepath.Join(c.dir, "apt"), src, o.Log)
+	a, err := o.update(ctx, program, filepath.Join(c.dir, "apt"), src)
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +115,39 @@ func (c *Cache) pull(ctx context.Context, o PullOptions) (*Manifest, error) {
 		os.Remove(filepath.Join(a.debs(), d.file)) // not needed again; harmless if it stays
 	}
 	return m, nil
+}
+
+// otherNames are the names under which a mirror holds a release besides its own, for as long as they mean it. A mirror that is
+// being updated may hold a whole set of files under one name and not under another.
+var otherNames = map[string][]string{"trixie": {"stable", "oldstable"}}
+
+// update fetches the list of packages of the release that is asked for, by its name or another one.
+func (o *PullOptions) update(ctx context.Context, program, dir string, src Source) (*apt, error) {
+	const listSize = 100 // the list's size is not known: the bar shows percent
+	var first error
+	for _, suite := range append([]string{o.Suite}, otherNames[o.Suite]...) {
+		src.Suite = suite
+		a, err := newApt(program, dir, src, o.Log)
+		if err != nil {
+			return nil, err
+		}
+		o.Progress.Step("reading Debian's package list", 0)
+		err = a.update(ctx, func(f float64) { o.Progress.Set(int64(f * listSize)) })
+		if err == nil && suite != o.Suite {
+			err = a.checkCodename(ctx, o.Suite)
+		}
+		if err == nil {
+			return a, nil
+		}
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		o.Log.Info("no package list", "suite", suite, "error", err)
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, first
 }
 
 // source is the mirror, with the keys that vouch for it: those that the host's entry names and the Debian archive's. With
@@ -164,11 +197,6 @@ type puller struct {
 
 // fetch downloads the packages. The kernel's is named by its metapackage's dependency.
 func (p *puller) fetch(ctx context.Context) error {
-	const listSize = 100 // the list's size is not known: the bar shows percent
-	p.Progress.Step("reading Debian's package list", 0)
-	if err := p.apt.update(ctx, func(f float64) { p.Progress.Set(int64(f * listSize)) }); err != nil {
-		return err
-	}
 	meta, err := p.apt.plan(ctx, kernelPackage)
 	if err != nil {
 		return err
