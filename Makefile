@@ -2,57 +2,61 @@
 # make test   everything CI runs
 # make bench  the figures of SPECIFICATION.md
 
-GO       ?= go
+GO      ?= go
+VM      := bin/vm
+SOURCES := $(shell find . -name '*.go' -o -name '*.s' -o -name '*.sh') go.mod go.sum
 export CGO_ENABLED = 0
-BIN      := bin/vm
-SOURCES  := $(shell find . -name '*.go' -o -name '*.s' -o -name '*.sh' -path './internal/*') go.mod go.sum
 
-.PHONY: run build test lint cross unit race diff boot fuzz bench clean
+.PHONY: run build test tools lint cross unit race boot fuzz bench clean
 
 run: build
-	$(BIN) run
+	$(VM) run
 
-build: $(BIN)
+build: $(VM)
 
-$(BIN): $(SOURCES)
+$(VM): $(SOURCES)
 	$(GO) build -trimpath -ldflags='-s -w' -o $@ ./cmd/vm
 
-test: lint cross race diff boot
+test: tools lint cross race unit boot
 	@echo "make test: all passed"
 
+# What the tests need beside Go; CI and root get it installed.
+tools:
+	@.ci/tools
+
 lint:
-	@bad=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); if [ -n "$$bad" ]; then echo "gofmt would change: $$bad"; exit 1; fi
+	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "gofmt would change: $$bad"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-# The other hosts the binary promises.
+# The other hosts that the binary promises.
 cross:
 	GOOS=linux GOARCH=arm64 $(GO) build -o /dev/null ./cmd/vm
 	GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/vm
 
-# Unit tests, with the race detector (the one thing here that needs cgo).
+# The race detector is the one thing here that needs cgo.
 race:
-	CGO_ENABLED=1 $(GO) test -race -short ./...
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m ./...
 
-# Generated programs against qemu-riscv64, at full length.
-diff:
-	$(GO) test -count=1 ./internal/engine/...
+# At full length: the generated programs against qemu-riscv64 among them.
+unit:
+	$(GO) test -timeout 15m ./...
 
-# The boots: Debian's kernel, disks, firmware.
+# The boots: Debian's kernel, disks, firmware, the terminal.
 boot: build
-	$(GO) test -count=1 -timeout 15m -v ./test/boot -vm $(abspath $(BIN))
+	$(GO) test -count=1 -timeout 15m ./test/boot -vm $(abspath $(VM))
 
 # Every fuzz target for FUZZTIME each.
 FUZZTIME ?= 20s
 fuzz:
-	@for p in $$($(GO) list ./...); do \
-	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
-	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+	@set -e; for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; \
 	  done; done
 
 bench: build
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/...
-	$(GO) test -count=1 -run '^$$' -bench . -benchtime 1x ./test/boot -vm $(abspath $(BIN))
+	$(GO) test -count=1 -run '^$$' -bench . -benchtime 3x ./test/boot -vm $(abspath $(VM))
 
 clean:
 	rm -rf bin

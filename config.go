@@ -74,7 +74,7 @@ type Guest struct {
 	Name    string
 	Kernel  string   // path of the kernel
 	Busybox string   // path of a static busybox for riscv64
-	Modules []Module // what the kernel may need, each after its dependencies; a machine loads those it has a use for
+	Modules []Module // what the kernel may need, each after its dependencies; a machine takes those it may have a use for
 }
 
 // Module is one module of a guest's kernel.
@@ -82,4 +82,6 @@ type Module struct {
 	Name string   // as the kernel calls it: virtio_blk
 	Path string   // of the .ko file, not compressed
 	Deps []string // names of the modules that must be loaded before, all of them earlier in the list
+	// Aliases are the names besides its own by which the kernel asks for it: fs-ext4 when an ext4 file system is mounted.
+	Aliases []string
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/vmproject/vm/internal/boot/initramfs"
@@ -67,7 +68,7 @@ func userArchive(cfg *Config) (*initramfs.Archive, error) {
 }
 
 func addUserland(a *initramfs.Archive, cfg *Config) error {
-	for _, dir := range []string{"/bin", "/sbin", "/etc", "/dev", "/proc", "/sys", "/tmp", "/run", "/root", "/mnt", "/.vm"} {
+	for _, dir := range []string{"/bin", "/sbin", "/etc", "/dev", "/proc", "/sys", "/tmp", "/run", "/root", "/mnt", userland.Dir, userland.ModulesDir} {
 		if err := a.Dir(dir, 0o755); err != nil {
 			return err
 		}
@@ -91,22 +92,22 @@ func addUserland(a *initramfs.Archive, cfg *Config) error {
 			files = append(files, file{userland.StdinPath, 0o644, nil})
 		}
 	}
-	var names strings.Builder
-	for _, m := range neededModules(cfg) {
-		name := m.Name + ".ko"
-		if err := a.Module(m.Path, path.Join(userland.Dir, name)); err != nil {
-			return err
-		}
-		fmt.Fprintln(&names, name)
+	index, err := addModules(a, cfg)
+	if err != nil {
+		return err
 	}
-	files = append(files, file{userland.ModulesPath, 0o644, []byte(names.String())})
+	for name, text := range index {
+		files = append(files, file{name, 0o644, []byte(text)})
+	}
 	for _, f := range files {
 		if err := a.File(f.name, f.perm, f.data); err != nil {
 			return err
 		}
 	}
-	if err := a.Symlink("/bin/sh", "busybox"); err != nil {
-		return err
+	for name, target := range map[string]string{"/bin/sh": "busybox", "/sbin/modprobe": "/bin/busybox"} {
+		if err := a.Symlink(name, target); err != nil {
+			return err
+		}
 	}
 	if err := a.Device("/dev/console", 0o600, 5, 1); err != nil {
 		return err
@@ -114,25 +115,61 @@ func addUserland(a *initramfs.Archive, cfg *Config) error {
 	return a.Device("/dev/null", 0o666, 1, 3)
 }
 
-// neededModules is what this machine's devices need, in load order. A kernel that has one built in has no such module.
-func neededModules(cfg *Config) []Module {
-	wanted := map[string]bool{"virtio_console": true, "virtio_rng": true}
+// addModules adds the kernel modules that this machine may have a use for, and returns the files that tell init which to load
+// at once and modprobe what to load when the kernel asks: linking a file system into the kernel can take the guest seconds.
+func addModules(a *initramfs.Archive, cfg *Config) (index map[string]string, err error) {
+	atOnce := map[string]bool{"virtio_console": true, "virtio_rng": true, "virtio_blk": len(cfg.Disks) > 0}
 	for _, d := range cfg.Disks {
-		wanted["virtio_blk"], wanted["ext4"] = true, true
-		if d.MMIO {
-			wanted["virtio_mmio"] = true
-		}
+		atOnce["virtio_mmio"] = atOnce["virtio_mmio"] || d.MMIO
 	}
+	wanted := make(map[string]bool)
 	var list []Module
-	for i := len(cfg.Guest.Modules) - 1; i >= 0; i-- { // dependencies come before their users: walk back
-		m := cfg.Guest.Modules[i]
-		if !wanted[m.Name] {
+	for _, m := range slices.Backward(cfg.Guest.Modules) { // dependencies come before their users
+		if !wanted[m.Name] && !atOnce[m.Name] && (len(cfg.Disks) == 0 || m.Name == "virtio_mmio") {
 			continue
 		}
 		for _, d := range m.Deps {
 			wanted[d] = true
+			atOnce[d] = atOnce[d] || atOnce[m.Name]
 		}
-		list = append([]Module{m}, list...)
+		list = append(list, m)
 	}
-	return list
+	var load, deps, aliases strings.Builder
+	for _, m := range slices.Backward(list) {
+		file := m.Name + ".ko"
+		if err := a.Module(m.Path, path.Join(userland.ModulesDir, file)); err != nil {
+			return nil, err
+		}
+		if atOnce[m.Name] {
+			fmt.Fprintln(&load, m.Name)
+		}
+		fmt.Fprintf(&deps, "%s:", file)
+		for _, d := range m.Deps {
+			fmt.Fprintf(&deps, " %s.ko", d)
+		}
+		fmt.Fprintln(&deps)
+		for _, alias := range m.Aliases {
+			fmt.Fprintf(&aliases, "alias %s %s\n", alias, m.Name)
+		}
+	}
+	return map[string]string{
+		userland.LoadPath: load.String(),
+		path.Join(userland.ModulesDir, "modules.dep"):     deps.String(),
+		path.Join(userland.ModulesDir, "modules.alias"):   aliases.String(),
+		path.Join(userland.ModulesDir, "modules.symbols"): "",
+		"/etc/filesystems": fileSystems(list),
+	}, nil
+}
+
+// fileSystems lists what mount tries when it is not told the type.
+func fileSystems(modules []Module) string {
+	var b strings.Builder
+	for _, m := range slices.Backward(modules) {
+		for _, alias := range m.Aliases {
+			if name, ok := strings.CutPrefix(alias, "fs-"); ok && name != "overlay" {
+				fmt.Fprintln(&b, name)
+			}
+		}
+	}
+	return b.String()
 }

@@ -75,7 +75,7 @@ func New(cfg Config) (_ *Machine, err error) {
 	bc := board.Config{
 		Memory: cfg.Memory, Harts: cfg.CPUs, Engine: eng.New,
 		Serial: cfg.KernelLog, Load: m.payload.load, NoReboot: cfg.NoReboot, Log: cfg.Log,
-		BadBoots: 3,
+		BadBoots: 3, PanicResets: cfg.usesUserland(),
 	}
 	if len(cfg.Command) > 0 {
 		bc.BadBoots = 1 // who waits for a command wants to know, not to wait for it again

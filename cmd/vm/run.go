@@ -166,7 +166,7 @@ func guest(ctx context.Context, name string, o guestimage.PullOptions) (*vm.Gues
 		g.Busybox = cache.BlobPath(*image.Busybox)
 	}
 	for _, m := range image.Modules {
-		g.Modules = append(g.Modules, vm.Module{Name: m.Name, Path: cache.BlobPath(m.Blob), Deps: m.Deps})
+		g.Modules = append(g.Modules, vm.Module{Name: m.Name, Path: cache.BlobPath(m.Blob), Deps: m.Deps, Aliases: m.Aliases})
 	}
 	return g, nil
 }

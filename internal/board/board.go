@@ -49,7 +49,9 @@ type Config struct {
 	// BadBoots is how many boots in a row may end badly (stuck, or a reset after a kernel panic) before the machine gives up;
 	// at least 1.
 	BadBoots int
-	Log      *slog.Logger
+	// PanicResets makes a kernel that stops for good after a panic reset the machine, as one that was told to would do itself.
+	PanicResets bool
+	Log         *slog.Logger
 }
 
 // Entry says how a boot begins.
@@ -113,6 +115,9 @@ func New(cfg Config) (*Board, error) {
 		return nil, err
 	}
 	b := &Board{RAM: ram, Clock: timebase.New(), cfg: cfg, log: cfg.Log, bus: &device.Bus{}, tail: NewTail(cfg.Serial)}
+	if cfg.PanicResets {
+		b.tail.halted = func() { b.End(Outcome{Kind: Rebooted}) }
+	}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}

@@ -11,9 +11,14 @@ import (
 
 const tailSize = 16 << 10
 
+// haltMark is what Linux prints when it has panicked and does not restart: it was not told to, or it is too early for that.
+var haltMark = []byte("---[ end Kernel panic")
+
 // Tail passes what is written on to a writer and remembers the last 16 KiB. Safe for concurrent use.
 type Tail struct {
 	w io.Writer // may be nil
+	// halted, where set, is called when the guest's kernel says that it has stopped for good after a panic.
+	halted func()
 
 	mu  sync.Mutex
 	buf []byte // at most twice tailSize, so that trimming is rare
@@ -25,11 +30,16 @@ func NewTail(w io.Writer) *Tail { return &Tail{w: w} }
 // Write implements io.Writer.
 func (t *Tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
+	from := max(0, len(t.buf)-len(haltMark))
 	t.buf = append(t.buf, p[max(0, len(p)-tailSize):]...)
+	halted := bytes.Contains(t.buf[from:], haltMark)
 	if len(t.buf) > 2*tailSize {
 		t.buf = append(t.buf[:0], t.buf[len(t.buf)-tailSize:]...)
 	}
 	t.mu.Unlock()
+	if halted && t.halted != nil {
+		t.halted()
+	}
 	if t.w == nil {
 		return len(p), nil
 	}
@@ -41,7 +51,7 @@ func (t *Tail) Panic() string {
 	const mark = "Kernel panic - not syncing: "
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	i := bytes.LastIndex(t.buf, []byte(mark))
+	i := bytes.Index(t.buf, []byte(mark))
 	if i < 0 {
 		return ""
 	}

@@ -26,6 +26,8 @@ type Blob struct {
 type Module struct {
 	Name string   `json:"name"`           // as the kernel calls it: virtio_rng, not virtio-rng
 	Deps []string `json:"deps,omitempty"` // direct dependencies, all of them earlier in the manifest's list
+	// Aliases are the names besides its own by which the kernel asks for it: fs-ext4 when an ext4 file system is mounted.
+	Aliases []string `json:"aliases,omitempty"`
 	Blob
 }
 

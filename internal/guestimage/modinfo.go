@@ -17,6 +17,7 @@ type modInfo struct {
 	name    string
 	depends []string // must be loaded before
 	softPre []string // should be loaded before if there is such a thing: module names, or aliases such as crypto-crc32c
+	aliases []string // fs-NAME: what the kernel asks for when that file system is mounted
 	version string   // the kernel release it was built for: the first word of vermagic
 }
 
@@ -60,6 +61,10 @@ func parseModInfo(data []byte) modInfo {
 			}
 		case "softdep":
 			info.softPre = append(info.softPre, softPre(value)...)
+		case "alias":
+			if strings.HasPrefix(value, "fs-") {
+				info.aliases = append(info.aliases, value)
+			}
 		case "vermagic":
 			info.version, _, _ = strings.Cut(value, " ")
 		}

@@ -147,6 +147,6 @@ func (r *resolver) add(name string) error {
 	if err != nil {
 		return fmt.Errorf("store module %s: %w", name, err)
 	}
-	r.modules = append(r.modules, Module{Name: name, Deps: deps, Blob: blob})
+	r.modules = append(r.modules, Module{Name: name, Deps: deps, Aliases: info.aliases, Blob: blob})
 	return nil
 }

@@ -9,11 +9,11 @@ $bb mount -t proc proc /proc
 $bb mount -t sysfs sysfs /sys
 $bb mount -t devtmpfs dev /dev 2>/dev/null
 
-if [ -s /.vm/modules ]; then
-    while read -r m; do
-        $bb insmod "/.vm/$m" || echo "vm: loading $m failed" >/dev/kmsg
-    done </.vm/modules
-fi
+# What is needed at once is loaded now; for the rest, a file system say, the kernel calls /sbin/modprobe.
+$bb ln -s vm "/lib/modules/$($bb uname -r)"
+while read -r m; do
+    $bb insmod "/lib/modules/vm/$m.ko" || echo "vm: loading $m failed" >/dev/kmsg
+done </.vm/load
 
 # port NAME: prints the device of a virtio-console port, waiting for the kernel to announce it.
 port() {

@@ -28,9 +28,12 @@ const (
 	Dir         = "/.vm"
 	InitPath    = Dir + "/init"
 	CommandPath = Dir + "/command" // what Command returns; without it, a shell runs
-	ModulesPath = Dir + "/modules" // names of files in Dir, one a line, in load order
+	LoadPath    = Dir + "/load"    // names of the kernel modules to load at once, one a line, in order
 	StdinPath   = Dir + "/stdin"   // its presence connects the command to PortStdin
 )
+
+// ModulesDir is where kernel modules go, with the files that modprobe reads; init links the kernel's version to it.
+const ModulesDir = "/lib/modules/vm"
 
 // Command is the contents of CommandPath: shell code that sets the positional parameters to args, whatever they contain.
 func Command(args []string) []byte {
