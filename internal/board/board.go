@@ -162,6 +162,7 @@ func (b *Board) assemble() error {
 		{plicBase, plicSize, "plic", b.plic},
 		{uartBase, uartSize, "uart", b.uart},
 		{ecamBase, ecamSize, "pci-ecam", b.pci.ECAM()},
+		{pciIOBase, pciIOSize, "pci-io", pci.IO()},
 		{pci32Base, pci32Size, "pci-mem32", b.pci.Window(pci32Base)},
 		{pci64, pci64Size, "pci-mem64", b.pci.Window(pci64)},
 	} {
@@ -190,7 +191,7 @@ func (b *Board) assemble() error {
 // HTIF puts the host-target interface of an ELF test program over the page that holds its tohost symbol. For Load, at the
 // first boot; later boots of the same program find it in place.
 func (b *Board) HTIF(tohost, fromhost memory.GPA) error {
-	dev, err := htif.New(htif.Config{RAM: b.RAM, ToHost: tohost, FromHost: fromhost, Out: b.tail,
+	dev, err := htif.New(htif.Config{RAM: b.RAM, ToHost: tohost, FromHost: fromhost, Out: console{b},
 		Exit: func(code int) { b.End(Outcome{Kind: Exited, Code: code}) }})
 	if err != nil {
 		return err
@@ -211,10 +212,19 @@ func (b *Board) SendSerial(ctx context.Context, p []byte) (int, error) { return 
 // Tail is the end of what the guest wrote to its serial console.
 func (b *Board) Tail() *Tail { return b.tail }
 
+// resetDevices resets everything on the bus. The interrupt controller once more at the end: a request that the host was working
+// on may have raised its interrupt before its device was reset, and a PLIC remembers that.
+func (b *Board) resetDevices() {
+	b.bus.Reset()
+	if b.plic != nil {
+		b.plic.Reset()
+	}
+}
+
 // Close releases everything. Run must have returned.
 func (b *Board) Close() error {
 	var errs []error
-	b.bus.Reset() // no device may touch guest memory, or raise an interrupt, after this
+	b.resetDevices() // none may touch guest memory, or raise an interrupt, after this
 	if b.uart != nil {
 		errs = append(errs, b.uart.Close())
 	}

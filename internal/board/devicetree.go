@@ -4,6 +4,7 @@ package board
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/vmproject/vm/internal/boot/fdt"
@@ -152,12 +153,15 @@ func (b *Board) describePCI(n *fdt.Node, intc uint32) {
 	n.SetU32("linux,pci-domain", 0)
 	n.SetU32("bus-range", 0, 0)
 	n.SetEmpty("dma-coherent")
-	window := func(space uint32, base memory.GPA, size uint64) []uint32 {
-		hi, lo := uint32(base>>32), uint32(base)
-		return []uint32{space, hi, lo, hi, lo, uint32(size >> 32), uint32(size)}
+	window := func(space uint32, bus, base memory.GPA, size uint64) []uint32 {
+		return []uint32{space, uint32(bus >> 32), uint32(bus), uint32(base >> 32), uint32(base), uint32(size >> 32), uint32(size)}
 	}
-	const memory32, memory64 = 0x0200_0000, 0x0300_0000
-	n.SetU32("ranges", append(window(memory32, pci32Base, pci32Size), window(memory64, pci64Base(b.RAM.End()), pci64Size)...)...)
+	pci64 := pci64Base(b.RAM.End())
+	const io, memory32, memory64 = 0x0100_0000, 0x0200_0000, 0x0300_0000
+	n.SetU32("ranges", slices.Concat(
+		window(io, 0, pciIOBase, pciIOSize),
+		window(memory32, pci32Base, pci32Base, pci32Size),
+		window(memory64, pci64, pci64, pci64Size))...)
 
 	// INTx: four slots tell the whole pattern, which repeats.
 	n.SetU32("interrupt-map-mask", 3<<11, 0, 0, 7)

@@ -14,7 +14,7 @@ func (b *Board) assembleSBI() (err error) {
 	for _, c := range b.cpus {
 		harts = append(harts, c.Hart)
 	}
-	b.sbi, err = sbi.New(sbi.Config{Harts: harts, RAM: b.RAM, Console: sbiConsole{b}, Reset: b.sbiReset})
+	b.sbi, err = sbi.New(sbi.Config{Harts: harts, RAM: b.RAM, Console: console{b}, Reset: b.sbiReset})
 	return err
 }
 
@@ -52,10 +52,11 @@ func (b *Board) started(c *cpu) bool {
 	return !b.underSBI || b.sbi.AwaitStart(c.Hart, b.ended)
 }
 
-// sbiConsole is the debug console: the same terminal as the UART's, by the same FIFO, as it is with OpenSBI.
-type sbiConsole struct{ b *Board }
+// console is where the SBI's debug console and the host-target interface print: the same terminal as the UART's, by the same
+// FIFOs, as it is with OpenSBI. A hart waits for a slow reader of it, but never beyond the end of the boot.
+type console struct{ b *Board }
 
-func (s sbiConsole) Write(p []byte) (int, error) { return s.b.tail.Write(p) }
+func (c console) Write(p []byte) (int, error) { return c.b.uart.Print(p, c.b.ended), nil }
 
 // TryRead implements sbi.Console.
-func (s sbiConsole) TryRead(p []byte) int { return s.b.uart.TryRead(p) }
+func (c console) TryRead(p []byte) int { return c.b.uart.TryRead(p) }

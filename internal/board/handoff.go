@@ -19,7 +19,8 @@ func (d *doorbell) Load(uint64, int) uint64 { return 0 }
 
 // Store implements device.Device.
 func (d *doorbell) Store(off uint64, size int, v uint64) {
-	if off == 0 && size == 8 && d.board.entry.Handoff != 0 {
+	// Once: the kernel that was handed to does not ring.
+	if off == 0 && size == 8 && d.board.entry.Handoff != 0 && !d.board.underSBI {
 		d.board.End(Outcome{Kind: handedOff, dtb: memory.GPA(v)})
 	}
 }

@@ -22,13 +22,6 @@ const drainTime = 5 * time.Second
 // Run boots the machine, again after each reboot the guest asks for, and returns how it ended. It returns early with
 // Stopped when ctx ends. The error is for what the host could not do, such as loading the kernel.
 func (b *Board) Run(ctx context.Context) (Outcome, error) {
-	defer func() {
-		drain, cancel := context.WithTimeout(context.Background(), drainTime)
-		defer cancel()
-		if err := b.uart.Drain(drain); err != nil {
-			b.log.Warn("the last console output is lost", "error", err)
-		}
-	}()
 	for bad := 0; ; {
 		out, err := b.boot(ctx)
 		if err != nil {
@@ -56,7 +49,7 @@ func (b *Board) Run(ctx context.Context) (Outcome, error) {
 func (b *Board) boot(ctx context.Context) (Outcome, error) {
 	b.begin()
 	b.tail.Forget()
-	b.bus.Reset()
+	b.resetDevices()
 	entry, err := b.cfg.Load(b)
 	if err != nil {
 		return Outcome{}, err
@@ -69,7 +62,17 @@ func (b *Board) boot(ctx context.Context) (Outcome, error) {
 		b.takeOver(out.dtb)
 		out = b.runHarts(ctx)
 	}
+	b.drain()
 	return out, nil
+}
+
+// drain waits until what the guest printed has been written, and is in the tail: whether it ended in a panic is asked next.
+func (b *Board) drain() {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	if err := b.uart.Drain(ctx); err != nil {
+		b.log.Warn("the last console output is lost", "error", err)
+	}
 }
 
 // begin makes End possible, again.

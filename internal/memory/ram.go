@@ -30,9 +30,12 @@ func NewRAM(base GPA, size uint64) (*RAM, error) {
 	return &RAM{base: base, mem: mem}, nil
 }
 
-// Close unmaps the memory. No hart or device may run afterwards.
+// Close unmaps the memory. No hart or device may run afterwards. Closing it again does nothing.
 func (r *RAM) Close() error {
 	mem := r.mem
+	if mem == nil {
+		return nil
+	}
 	r.mem = nil
 	return unmapMemory(mem)
 }

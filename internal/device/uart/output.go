@@ -33,6 +33,7 @@ type output struct {
 	wake chan struct{} // capacity 1: something to do at once
 	some chan struct{} // capacity 1: pending is not empty
 	idle chan struct{} // closed, and replaced, when everything has been written and a drain waits
+	free chan struct{} // capacity 1: there may be room for a print that waits
 }
 
 func newOutput(w io.Writer, freed func()) *output {
@@ -46,6 +47,7 @@ func newOutput(w io.Writer, freed func()) *output {
 		wake:    make(chan struct{}, 1),
 		some:    make(chan struct{}, 1),
 		idle:    make(chan struct{}),
+		free:    make(chan struct{}, 1),
 	}
 	go o.run()
 	return o
@@ -60,18 +62,40 @@ func signal(c chan struct{}) {
 }
 
 // put appends one byte, or drops it when there is no room.
-func (o *output) put(b byte) {
+func (o *output) put(b byte) { o.append([]byte{b}) }
+
+// append takes as much of p as there is room for, and says how much that is. What can no longer be written is taken and lost.
+func (o *output) append(p []byte) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.pending) == cap(o.pending) || o.err != nil || o.closed {
-		return
+	if o.err != nil || o.closed {
+		return len(p)
 	}
-	o.pending = append(o.pending, b)
-	switch len(o.pending) {
-	case 1:
+	before := len(o.pending)
+	p = p[:min(len(p), cap(o.pending)-before)]
+	o.pending = append(o.pending, p...)
+	if before == 0 && len(p) > 0 {
 		signal(o.some)
-	case batchSize:
+	}
+	if before < batchSize && len(o.pending) >= batchSize {
 		signal(o.wake)
+	}
+	return len(p)
+}
+
+// print appends all of p, waiting for room if need be, and returns how much of it was taken: less than all only when stop is closed.
+func (o *output) print(p []byte, stop <-chan struct{}) (n int) {
+	for {
+		n += o.append(p[n:])
+		if n == len(p) {
+			signal(o.free) // there may be room left, and another print that waits for it
+			return n
+		}
+		select {
+		case <-o.free:
+		case <-stop:
+			return n
+		}
 	}
 }
 
@@ -88,6 +112,7 @@ func (o *output) close() {
 	o.mu.Unlock()
 	signal(o.some)
 	signal(o.wake)
+	signal(o.free)
 }
 
 // drain waits until all bytes put before it have been written.
@@ -147,6 +172,7 @@ func (o *output) batch(linger *time.Timer) bool {
 	}
 	o.mu.Unlock()
 	o.freed()
+	signal(o.free)
 	if len(o.writing) == 0 {
 		return false
 	}
@@ -159,6 +185,7 @@ func (o *output) batch(linger *time.Timer) bool {
 	if err != nil && o.err == nil {
 		o.err = err
 		o.pending = o.pending[:0]
+		signal(o.free)
 	}
 	return true
 }

@@ -122,6 +122,10 @@ func New(irq device.Line, w io.Writer) *UART {
 // It gives up when ctx ends: a writer that blocks must not keep the machine from stopping.
 func (u *UART) Drain(ctx context.Context) error { return u.out.drain(ctx) }
 
+// Print sends p behind what the guest has sent, for firmware that serves the console in the guest's stead. While the output's buffer is
+// full it waits, until stop is closed; it returns how much of p was taken.
+func (u *UART) Print(p []byte, stop <-chan struct{}) int { return u.out.print(p, stop) }
+
 // Close ends the port's goroutine after its present write. It does not wait; call Drain before for the last bytes.
 func (u *UART) Close() error {
 	u.out.close()

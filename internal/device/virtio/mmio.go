@@ -16,7 +16,7 @@ const (
 	mmioMagic   = 0x74726976 // "virt"
 	mmioVersion = 2
 	mmioConfig  = 0x100
-	vendorID    = 0x4D56 // "VM": what MMIO calls the vendor; nothing depends on it
+	vendorID    = 0x554D4551 // that of QEMU: the text leaves it open, and xv6's driver wants to see this one
 )
 
 // mmioRegisters by offset / 4 (§4.2.2). All are 32 bits wide.

@@ -195,6 +195,7 @@ func (p *PCI) Load(_ int, off uint64, size int) uint64 {
 
 // Store implements [pci.Function].
 func (p *PCI) Store(_ int, off uint64, size int, v uint64) {
+	v &= ^uint64(0) >> (64 - 8*size)
 	e := p.e
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 
 const (
 	// misa: MXL=64 bits; I M A F D C B S U.
-	misaValue = 2<<62 | 1<<('i'-'a') | 1<<('m'-'a') | 1<<('a'-'a') | 1<<('f'-'a') | 1<<('d'-'a') | 1<<('c'-'a') |
+	misaValue = 2<<62 | 1<<('i'-'a') | 1<<('m'-'a') | 1<<0 /* A */ | 1<<('f'-'a') | 1<<('d'-'a') | 1<<('c'-'a') |
 		1<<('b'-'a') | 1<<('s'-'a') | 1<<('u'-'a')
 
 	mstatusWritable = MstatusSIE | MstatusMIE | MstatusSPIE | MstatusMPIE | MstatusSPP | MstatusMPP | MstatusFS |

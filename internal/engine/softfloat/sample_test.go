@@ -38,7 +38,8 @@ func (s sampler) significand(f refFormat) uint64 {
 	case 2:
 		return 1 << s.IntN(f.p-1) & mask
 	case 3:
-		return (1<<s.IntN(f.p) - 1<<s.IntN(f.p)) & mask
+		hi, lo := s.IntN(f.p), s.IntN(f.p)
+		return (1<<hi - 1<<lo) & mask
 	case 4:
 		return mask << s.IntN(f.p) & mask &^ uint64(s.IntN(4))
 	}
