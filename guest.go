@@ -20,6 +20,14 @@ func (cfg *Config) usesUserland() bool {
 	return cfg.Guest != nil && cfg.Kernel != "" && (len(cfg.Command) > 0 || cfg.Initrd == "")
 }
 
+// terminalOnly says whether all input is for the guest's terminal: nothing reads the serial port before the guest has opened
+// that. Otherwise there is firmware that may want a key, or another init that the user has chosen.
+func (cfg *Config) terminalOnly() bool {
+	return cfg.usesUserland() && cfg.Bios == "" && !slices.ContainsFunc(strings.Fields(cfg.Append), func(word string) bool {
+		return strings.HasPrefix(word, "rdinit=")
+	})
+}
+
 // commandLine is the kernel's: what the user space needs, then the user's words, which win.
 func commandLine(cfg *Config) string {
 	var words []string

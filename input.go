@@ -2,68 +2,149 @@ package vm
 
 // Where the keyboard goes: to the serial port while firmware and boot loader run, and to the terminal of the guest's shell
 // from when the guest opens it.
+//
+// The host's input is read ahead of the guest, up to a bound: whoever reads it also finds the keys that end the machine, and
+// has to even when the guest hangs and takes no input at all.
 
 import (
 	"context"
+	"errors"
 	"io"
+	"sync"
 
 	"github.com/vmproject/vm/internal/board"
 )
 
-// input is the terminal's io.Reader, and the pump that feeds it.
+// readAhead is how many bytes of input may wait for the guest; beyond that nothing more is read.
+const readAhead = 64 << 10
+
+// input is the terminal's io.Reader, and the two goroutines that feed it and the serial port.
 type input struct {
-	r    io.Reader // nil: an input that stays silent
-	pr   *io.PipeReader
-	pw   *io.PipeWriter
-	open chan struct{} // closed when the guest has opened its terminal
+	r io.Reader // nil: an input that stays silent
+
+	mu       sync.Mutex
+	moved    sync.Cond // broadcast when anything below changes
+	waiting  []byte    // read and not yet taken by the guest
+	ended    bool      // r has
+	closed   bool
+	terminal bool               // input is the terminal's: the guest has opened it, or nobody is there to read the serial port before
+	sending  context.CancelFunc // ends what is being handed to the serial port; nil while nothing feeds that
 }
 
-func newInput(r io.Reader) *input {
-	pr, pw := io.Pipe()
-	return &input{r: r, pr: pr, pw: pw, open: make(chan struct{})}
+// newInput takes input for the serial port from the start, or with terminal set for the terminal only.
+func newInput(r io.Reader, terminal bool) *input {
+	in := &input{r: r, terminal: terminal}
+	in.moved.L = &in.mu
+	return in
 }
 
 // Read implements io.Reader for the guest's terminal.
-func (in *input) Read(p []byte) (int, error) { return in.pr.Read(p) }
+func (in *input) Read(p []byte) (int, error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for !in.closed {
+		if in.terminal && in.sending == nil {
+			if len(in.waiting) > 0 {
+				return in.take(copy(p, in.waiting)), nil
+			}
+			if in.ended {
+				break
+			}
+		}
+		in.moved.Wait()
+	}
+	return 0, io.EOF
+}
+
+// take removes the first n bytes that wait. mu is held.
+func (in *input) take(n int) int {
+	in.waiting = in.waiting[:copy(in.waiting, in.waiting[n:])]
+	in.moved.Broadcast()
+	return n
+}
 
 // toTerminal redirects the input for good. Calls after the first, at reboots, change nothing.
 func (in *input) toTerminal() {
-	select {
-	case <-in.open:
-	default:
-		close(in.open)
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.terminal = true
+	if in.sending != nil {
+		in.sending()
 	}
 }
 
-// run pumps until the input or ctx ends. A Read that blocks is not interrupted.
-func (in *input) run(ctx context.Context, b *board.Board) {
+// close ends both goroutines and every Read, but for a Read of the host's input that blocks.
+func (in *input) close() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.closed = true
+	in.moved.Broadcast()
+}
+
+// start begins to read, and to feed the board's serial port until the terminal is opened or ctx ends. An error of the host's
+// input goes to failed; its end is not the end of the machine.
+func (in *input) start(ctx context.Context, b *board.Board, failed func(error)) {
 	if in.r == nil {
 		return
 	}
-	serial, cancel := context.WithCancel(ctx)
-	defer cancel()
 	go func() {
-		select {
-		case <-in.open:
-			cancel()
-		case <-serial.Done():
+		if err := in.fill(); err != nil {
+			failed(err)
 		}
 	}()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.terminal {
+		return
+	}
+	ctx, in.sending = context.WithCancel(ctx)
+	go in.serial(ctx, b)
+}
+
+// fill reads the host's input until its end.
+func (in *input) fill() error {
 	buf := make([]byte, 1024)
-	for ctx.Err() == nil {
+	for {
 		n, err := in.r.Read(buf)
-		p := buf[:n]
-		if serial.Err() == nil {
-			sent, _ := b.SendSerial(serial, p) // the error is that of serial, whose end means: the rest to the terminal
-			p = p[sent:]
+		in.mu.Lock()
+		for len(in.waiting)+n > readAhead && !in.closed {
+			in.moved.Wait()
 		}
-		if len(p) > 0 {
-			if _, err := in.pw.Write(p); err != nil {
-				return
-			}
-		}
-		if err != nil {
-			return // the end of the input is not the end of the machine
+		in.waiting = append(in.waiting, buf[:n]...)
+		in.ended = err != nil
+		closed := in.closed
+		in.moved.Broadcast()
+		in.mu.Unlock()
+		switch {
+		case closed || errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
 		}
 	}
+}
+
+// serial hands what waits to the serial port, at the guest's pace.
+func (in *input) serial(ctx context.Context, b *board.Board) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	defer context.AfterFunc(ctx, func() {
+		in.mu.Lock()
+		in.moved.Broadcast()
+		in.mu.Unlock()
+	})()
+	for ctx.Err() == nil && !in.closed {
+		if len(in.waiting) == 0 {
+			in.moved.Wait()
+			continue
+		}
+		p := in.waiting // only this goroutine takes from it now, and what is added goes behind
+		in.mu.Unlock()
+		n, _ := b.SendSerial(ctx, p) // the error is that of ctx, whose end means: the rest to the terminal
+		in.mu.Lock()
+		in.take(n)
+	}
+	in.sending()
+	in.sending = nil
+	in.moved.Broadcast()
 }

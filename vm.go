@@ -8,6 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vmproject/vm/internal/board"
@@ -37,9 +39,13 @@ type Machine struct {
 	disks    []storage.Image
 	terminal *console.Console // the resizable one; nil without the interactive user space
 	ports    *console.Console // between the guest's init and the host; nil without user space
-	input    *input
+	input    *input           // of the console; nil with a command
 	engine   string
 	ran      time.Duration
+
+	used    atomic.Bool         // Run or Close has been called
+	verdict atomic.Pointer[int] // the exit status that init reported; nil before
+	closing sync.Once
 }
 
 // Status says how a guest ended.
@@ -55,6 +61,7 @@ func New(cfg Config) (_ *Machine, err error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
+	makeExclusive(&cfg.Stdout, &cfg.Stderr, &cfg.KernelLog)
 	eng, err := engines.Lookup(cfg.Engine)
 	if err != nil {
 		return nil, err
@@ -69,7 +76,7 @@ func New(cfg Config) (_ *Machine, err error) {
 		return nil, err
 	}
 	// A first placement, with a device tree of a usual size: what does not fit is said before anything starts.
-	if _, err := m.payload.place(board.RAMBase, cfg.Memory, 16<<10); err != nil {
+	if _, err := m.payload.place(board.RAMBase, cfg.Memory, max(16<<10, uint64(len(m.payload.dtb)))); err != nil {
 		return nil, err
 	}
 	bc := board.Config{
@@ -81,6 +88,7 @@ func New(cfg Config) (_ *Machine, err error) {
 		bc.BadBoots = 1 // who waits for a command wants to know, not to wait for it again
 	} else {
 		bc.Serial = cfg.Stdout
+		m.input = newInput(cfg.Stdin, cfg.terminalOnly())
 	}
 	if err := m.addConsoles(&bc); err != nil {
 		return nil, err
@@ -139,7 +147,6 @@ func (m *Machine) addConsoles(bc *board.Config) (err error) {
 			ports = append(ports, console.Port{Name: userland.PortStdin, In: m.cfg.Stdin})
 		}
 	} else {
-		m.input = newInput(m.cfg.Stdin)
 		if m.terminal, err = console.New([]console.Port{{Console: true, In: m.input, Out: m.cfg.Stdout, OnOpen: m.input.toTerminal}}); err != nil {
 			return err
 		}
@@ -175,17 +182,13 @@ func (m *Machine) addDisks(bc *board.Config) error {
 // Run boots the machine and waits for its guest to end: by itself, or because ctx did, which is ctx's error. What the guest
 // wrote before it ended has reached Stdout and Stderr when Run returns.
 func (m *Machine) Run(ctx context.Context) (Status, error) {
+	if m.used.Swap(true) {
+		return Status{}, errors.New("this machine has run or is closed: make another one with vm.New")
+	}
 	feed, stop := context.WithCancel(ctx)
 	defer stop()
-	switch {
-	case m.input != nil:
-		go m.input.run(feed, m.board)
-	case len(m.cfg.Command) == 0 && m.cfg.Stdin != nil:
-		go func() {
-			if err := m.board.Serial(feed, m.cfg.Stdin); err != nil && feed.Err() == nil {
-				m.log.Warn("reading the console's input", "error", err)
-			}
-		}()
+	if m.input != nil {
+		m.input.start(feed, m.board, func(err error) { m.log.Warn("reading the console's input", "error", err) })
 	}
 	began := time.Now()
 	out, err := m.board.Run(ctx)
@@ -201,6 +204,12 @@ func (m *Machine) Run(ctx context.Context) (Status, error) {
 		return Status{}, context.Cause(ctx)
 	case board.Stuck:
 		return Status{}, errors.New(out.Reason)
+	case board.PoweredOff:
+		// Init reports and then switches the machine off, and Linux does not wait for a port to take what is written to it: the
+		// report may come second.
+		if code := m.verdict.Load(); code != nil {
+			return Status{ExitCode: *code}, nil
+		}
 	}
 	return Status{}, nil
 }
@@ -226,8 +235,17 @@ func (m *Machine) Resize(cols, rows int) {
 	}
 }
 
-// Close releases everything; disks are flushed. Run must have returned, or never been called.
-func (m *Machine) Close() error {
+// Close releases everything; disks are flushed. Run must have returned, or never been called. Closing again does nothing.
+func (m *Machine) Close() (err error) {
+	m.closing.Do(func() { err = m.close() })
+	return err
+}
+
+func (m *Machine) close() error {
+	m.used.Store(true)
+	if m.input != nil {
+		m.input.close()
+	}
 	var errs []error
 	for _, c := range []*console.Console{m.terminal, m.ports} {
 		if c != nil {
@@ -248,8 +266,9 @@ func (m *Machine) Close() error {
 
 // control receives what the guest's init says on its control port.
 type control struct {
-	m    *Machine
-	line []byte
+	m     *Machine
+	line  []byte
+	noise bool // something that is no message was logged
 }
 
 // Write implements io.Writer: it takes lines. The guest is not trusted; what is no message is logged and dropped.
@@ -265,9 +284,13 @@ func (c *control) Write(p []byte) (int, error) {
 		c.line, rest = c.line[:0], rest[i+1:]
 		code, err := userland.ParseExit(string(bytes.TrimSpace(line)))
 		if err != nil {
-			c.m.log.Warn("control port", "error", err)
+			if !c.noise { // a guest can send any number
+				c.m.log.Warn("control port; further errors are not shown", "error", err)
+			}
+			c.noise = true
 			continue
 		}
+		c.m.verdict.Store(&code)
 		c.m.board.End(board.Outcome{Kind: board.Exited, Code: code})
 	}
 	return len(p), nil

@@ -27,11 +27,14 @@ func (s *SBI) consoleRange(a args) ([]byte, bool) {
 	return p[:min(len(p), maxConsole)], err == nil
 }
 
-func consoleWrite(s *SBI, _ *hart.Hart, a args) result {
+// consoleWrite and consoleWriteByte leave first: a console may keep the hart waiting, for a reader of the host's that does not
+// read, and other harts' fences must not wait with it.
+func consoleWrite(s *SBI, h *hart.Hart, a args) result {
 	p, good := s.consoleRange(a)
 	if !good {
 		return fail(errInvalidParam)
 	}
+	h.Leave()
 	var buf [maxConsole]byte // the guest may change its own while the writer looks at it
 	n, err := s.cfg.Console.Write(buf[:copy(buf[:], p)])
 	if err != nil && n == 0 {
@@ -48,7 +51,8 @@ func consoleRead(s *SBI, _ *hart.Hart, a args) result {
 	return ok(uint64(s.cfg.Console.TryRead(p)))
 }
 
-func consoleWriteByte(s *SBI, _ *hart.Hart, a args) result {
+func consoleWriteByte(s *SBI, h *hart.Hart, a args) result {
+	h.Leave()
 	if _, err := s.cfg.Console.Write([]byte{byte(a[0])}); err != nil {
 		return fail(errFailed)
 	}

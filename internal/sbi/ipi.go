@@ -35,7 +35,7 @@ var rfenceExtension = extension{eid: 0x5246_4e43, name: "RFENCE", functions: []f
 // fenceVMA adds the range to f: size bytes from start, or everything when both are zero or size is all ones.
 func (s *SBI) fenceVMA(h *hart.Hart, mask, base, start, size uint64, f mmu.Flush) result {
 	if size != ^uint64(0) && (start|size) != 0 {
-		if start+size < start {
+		if size != 0 && start+(size-1) < start { // the last byte, which may be that of the address space
 			return fail(errInvalidAddress)
 		}
 		f.VA, f.Size, f.HasVA = start, size, true

@@ -21,7 +21,9 @@ import (
 	"github.com/vmproject/vm/internal/memory"
 )
 
-// Console is what the debug console reads and writes. Its methods may be called by several harts at once.
+// Console is what the debug console reads and writes. Its methods may be called by several harts at once. Write may take long
+// without holding up other harts, but a hart in it cannot be stopped: one that waits must give up when the machine ends. It may
+// write less than all, without an error.
 type Console interface {
 	io.Writer
 	// TryRead takes what input there is, without waiting, and returns how many bytes that is.

@@ -178,6 +178,8 @@ func TestCalls(t *testing.T) {
 		{"SFENCE.VMA with size -1", eidRF, 1, []uint64{2, 0, 0x1000, all}, 0, 0},
 		{"SFENCE.VMA of a page", eidRF, 1, []uint64{1, 1, 0x1000, 0x1000}, 0, 0},
 		{"SFENCE.VMA that wraps", eidRF, 1, []uint64{1, 0, all - 0xfff, 0x2000}, errInvalidAddress, 0},
+		{"SFENCE.VMA of the last page", eidRF, 1, []uint64{1, 0, all - 0xfff, 0x1000}, 0, 0},
+		{"SFENCE.VMA of no bytes", eidRF, 1, []uint64{1, 0, 0x1000, 0}, 0, 0},
 		{"SFENCE.VMA elsewhere", eidRF, 1, []uint64{8, 0, 0, 0}, errInvalidParam, 0},
 		{"SFENCE.VMA with ASID", eidRF, 2, []uint64{3, 0, 0x1000, 0x1000, 5}, 0, 0},
 		{"HFENCE.GVMA", eidRF, 4, []uint64{1, 0, 0, 0}, errNotSupported, 0},
@@ -429,6 +431,48 @@ func TestDebugConsole(t *testing.T) {
 		if err, _ := m.call(h, eidDBCN, uint64(fid), a...); err != errFailed {
 			t.Errorf("function %d on a broken console: %d", fid, err)
 		}
+	}
+}
+
+// slowConsole is one whose Write lasts until told.
+type slowConsole struct {
+	testConsole
+	entered, release chan struct{}
+}
+
+func (c *slowConsole) Write(p []byte) (int, error) {
+	close(c.entered)
+	<-c.release
+	return len(p), nil
+}
+
+// A hart that waits for the console does not make others wait for it.
+func TestFenceOnAHartInASlowConsole(t *testing.T) {
+	for name, call := range map[string][]uint64{
+		"write":      {eidDBCN, 0, 5, ramBase, 0},
+		"write byte": {eidDBCN, 2, 'x'},
+		"putchar":    {1, 0, 'x'},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t, 2)
+			m.start(t, 1)
+			c := &slowConsole{entered: make(chan struct{}), release: make(chan struct{})}
+			m.cfg.Console = c
+			for _, h := range m.harts {
+				h.Poll() // as an engine does: they count as running
+			}
+			done := make(chan struct{})
+			go func() {
+				m.call(m.harts[0], call[0], call[1], call[2:]...)
+				close(done)
+			}()
+			<-c.entered
+			if err, _ := m.call(m.harts[1], eidRF, 0, 1, 0); err != 0 {
+				t.Errorf("fence: %d", err)
+			}
+			close(c.release)
+			<-done
+		})
 	}
 }
 

@@ -145,6 +145,7 @@ func (h *Hart) settle() {
 // requests a stop. It uses no CPU time, and the hart does not count as running. The caller is the hart's goroutine.
 func (h *Hart) Park() {
 	h.Leave()
+	defer h.checkInterrupts() // the timer may be due before its alarm says so
 	for {
 		h.ticks.refresh(h.Clock, h.csr.menvcfg)
 		if h.pending()&h.Mie != 0 || atomic.LoadUint32(&h.Attention)&attnStop != 0 {

@@ -289,6 +289,23 @@ func TestParkWakesForTheTimer(t *testing.T) {
 	})
 }
 
+// A comparison that Park finds due is taken at the next Poll, though its alarm has not rung yet.
+func TestParkFindsTheTimerDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		m.set(riscv.CSRMenvcfg, EnvcfgSTCE)
+		m.set(riscv.CSRMideleg, interruptsS)
+		m.set(riscv.CSRMie, mipSTIP)
+		m.SetPriv(privU)
+		m.set(riscv.CSRStimecmp, m.Clock.Now()+10)
+		m.ticks.alarm.Stop()
+		time.Sleep(time.Second)
+		m.Park()
+		m.Poll()
+		m.trapped(privS, riscv.CauseInterrupt|riscv.IntSTimer, 0)
+	})
+}
+
 func TestParkWakes(t *testing.T) {
 	cases := []struct {
 		name string

@@ -105,10 +105,14 @@ func (p *pmp) setAddr(i int, v uint64) {
 	p.addr[i] = v & pmpAddrMask
 }
 
-// setCfg writes the configuration of entry i, unless it is locked. W without R is reserved and leaves the entry as it was.
+// setCfg writes the configuration of entry i, unless it is locked. W without R is reserved and becomes neither; the other
+// fields are on their own and take what is written.
 func (p *pmp) setCfg(i int, v uint8) {
-	if p.locked(i) || v&(pmpR|pmpW) == pmpW {
+	if p.locked(i) {
 		return
+	}
+	if v&pmpR == 0 {
+		v &^= pmpW
 	}
 	p.cfg[i] = v & pmpFields
 }

@@ -184,13 +184,24 @@ func TestPMPLocks(t *testing.T) {
 }
 
 func TestPMPConfiguration(t *testing.T) {
-	m := newMachine(t)
-	m.set(riscv.CSRPmpcfg2, 0x1f<<56|pmpW)
-	if got := m.csr(riscv.CSRPmpcfg2); got != 0x1f<<56 {
-		t.Errorf("pmpcfg2 %#x: W without R must not be kept", got)
-	}
-	if m.pmp.cfg[15] != 0x1f {
-		t.Error("pmpcfg2 does not reach entry 15")
+	for _, c := range []struct {
+		name           string
+		before, v, got uint8
+	}{
+		{"everything but the lock", 0, 0x1f, 0x1f},
+		{"bits that do not exist", 0, 0x60, 0},
+		{"W without R", 0, pmpW, 0},
+		{"W without R, with the rest", 0, pmpNA4 | pmpW | pmpX, pmpNA4 | pmpX},
+		{"W without R over permissions", 0x1f, pmpNAPOT | pmpW, pmpNAPOT},
+		{"W without R that locks", pmpR | pmpW, pmpLocked | pmpTOR | pmpW, pmpLocked | pmpTOR},
+		{"over a lock", pmpLocked | pmpR, 0x1f, pmpLocked | pmpR},
+	} {
+		m := newMachine(t)
+		m.set(riscv.CSRPmpcfg2, uint64(c.before)<<56)
+		m.set(riscv.CSRPmpcfg2, uint64(c.v)<<56)
+		if got := m.csr(riscv.CSRPmpcfg2); got != uint64(c.got)<<56 || m.pmp.cfg[15] != c.got {
+			t.Errorf("%s: pmpcfg2 %#x, entry 15 %#x, want %#x", c.name, got, m.pmp.cfg[15], c.got)
+		}
 	}
 }
 
