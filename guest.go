@@ -20,10 +20,11 @@ func (cfg *Config) usesUserland() bool {
 	return cfg.Guest != nil && cfg.Kernel != "" && (len(cfg.Command) > 0 || cfg.Initrd == "")
 }
 
-// terminalOnly says whether all input is for the guest's terminal: nothing reads the serial port before the guest has opened
-// that. Otherwise there is firmware that may want a key, or another init that the user has chosen.
+// terminalOnly says whether all input is for the guest's terminal, and waits for the guest to open it. Otherwise something else
+// may want it on the serial port: firmware, another init that the user has chosen, or the shell under a kernel without the
+// means for that terminal.
 func (cfg *Config) terminalOnly() bool {
-	return cfg.usesUserland() && cfg.Bios == "" && !slices.ContainsFunc(strings.Fields(cfg.Append), func(word string) bool {
+	return cfg.usesUserland() && cfg.Bios == "" && cfg.Kernel == cfg.Guest.Kernel && !slices.ContainsFunc(strings.Fields(cfg.Append), func(word string) bool {
 		return strings.HasPrefix(word, "rdinit=")
 	})
 }

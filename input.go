@@ -1,7 +1,7 @@
 package vm
 
 // Where the keyboard goes: to the serial port while firmware and boot loader run, and to the terminal of the guest's shell
-// from when the guest opens it.
+// from when the guest has opened it.
 //
 // The host's input is read ahead of the guest, up to a bound: whoever reads it also finds the keys that end the machine, and
 // has to even when the guest hangs and takes no input at all.
@@ -27,13 +27,14 @@ type input struct {
 	waiting  []byte    // read and not yet taken by the guest
 	ended    bool      // r has
 	closed   bool
-	terminal bool               // input is the terminal's: the guest has opened it, or nobody is there to read the serial port before
+	hold     bool               // no input is the serial port's
+	terminal bool               // input is the terminal's, which the guest has opened
 	sending  context.CancelFunc // ends what is being handed to the serial port; nil while nothing feeds that
 }
 
-// newInput takes input for the serial port from the start, or with terminal set for the terminal only.
-func newInput(r io.Reader, terminal bool) *input {
-	in := &input{r: r, terminal: terminal}
+// newInput takes input for the serial port first, or with hold set for the terminal only.
+func newInput(r io.Reader, hold bool) *input {
+	in := &input{r: r, hold: hold}
 	in.moved.L = &in.mu
 	return in
 }
@@ -63,11 +64,12 @@ func (in *input) take(n int) int {
 	return n
 }
 
-// toTerminal redirects the input for good. Calls after the first, at reboots, change nothing.
+// toTerminal directs the input to the terminal for good. Calls after the first, at reboots, change nothing.
 func (in *input) toTerminal() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.terminal = true
+	in.moved.Broadcast()
 	if in.sending != nil {
 		in.sending()
 	}
@@ -94,7 +96,7 @@ func (in *input) start(ctx context.Context, b *board.Board, failed func(error)) 
 	}()
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.terminal {
+	if in.hold {
 		return
 	}
 	ctx, in.sending = context.WithCancel(ctx)

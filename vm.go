@@ -147,7 +147,7 @@ func (m *Machine) addConsoles(bc *board.Config) (err error) {
 			ports = append(ports, console.Port{Name: userland.PortStdin, In: m.cfg.Stdin})
 		}
 	} else {
-		if m.terminal, err = console.New([]console.Port{{Console: true, In: m.input, Out: m.cfg.Stdout, OnOpen: m.input.toTerminal}}); err != nil {
+		if m.terminal, err = console.New([]console.Port{{Console: true, In: m.input, Out: m.cfg.Stdout}}); err != nil {
 			return err
 		}
 		bc.PCI = append(bc.PCI, m.terminal)
@@ -282,7 +282,12 @@ func (c *control) Write(p []byte) (int, error) {
 		}
 		line := append(c.line, rest[:i]...)
 		c.line, rest = c.line[:0], rest[i+1:]
-		code, err := userland.ParseExit(string(bytes.TrimSpace(line)))
+		message := string(bytes.TrimSpace(line))
+		if message == userland.TerminalOpen && c.m.input != nil {
+			c.m.input.toTerminal()
+			continue
+		}
+		code, err := userland.ParseExit(message)
 		if err != nil {
 			if !c.noise { // a guest can send any number
 				c.m.log.Warn("control port; further errors are not shown", "error", err)

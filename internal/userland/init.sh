@@ -63,7 +63,13 @@ if [ -s /.vm/command ]; then
     finish $?
 fi
 
+# Linux drops what arrives for a terminal that nobody has opened: the host holds its input back until it is told.
 console=/dev/hvc0
-[ -c $console ] || console=/dev/console
-$bb setsid -c $bb sh -l <$console >$console 2>&1
+if [ -c $console ]; then
+    exec 3<$console
+    echo terminal >"$control"
+else
+    console=/dev/console
+fi
+$bb setsid -c $bb sh -l <$console >$console 2>&1 3<&-
 finish $?

@@ -12,11 +12,14 @@ import (
 // Names of the virtio-console ports between init and the host.
 const (
 	PortConsole = "vm.console" // the interactive shell; hvc0
-	PortControl = "vm.control" // guest to host: "exit N"
+	PortControl = "vm.control" // guest to host: TerminalOpen, then "exit N"
 	PortStdin   = "vm.stdin"
 	PortStdout  = "vm.stdout"
 	PortStderr  = "vm.stderr"
 )
+
+// TerminalOpen is the line on the control port by which init says that the shell's terminal takes input.
+const TerminalOpen = "terminal"
 
 // Init is the text of the init program.
 //
