@@ -159,10 +159,14 @@ func newFakeApt(t *testing.T) *fakeApt {
 [ "$1" = -o ] && { echo dlstatus:1:50.5:half >&3; shift 2; }
 [ "$1" = -c ] && grep -q 'APT::Architecture "riscv64"' "$2" || { echo "E: no private configuration" >&2; exit 1; }
 sources=$(dirname "$2")/sources.list.d/vm.sources
-grep -q '^URIs: http://mirror.test/debian$' $sources && grep -q '^Suites: trixie$' $sources || { echo "E: wrong sources" >&2; exit 1; }
+grep -q '^URIs: http://mirror.test/debian$' $sources && grep -Eq '^Suites: (trixie|stable|oldstable)$' $sources || { echo "E: wrong sources" >&2; exit 1; }
 shift 3
 case "$1 $2" in
-update*) exit 0;;
+update*)
+	suite=$(sed -n 's/^Suites: //p' $sources)
+	[ ! -e `+f.dir+`/broken-$suite ] || { echo "E: Failed to fetch Packages.xz  File has unexpected size. Mirror sync in progress?" >&2; exit 100; }
+	exit 0;;
+indextargets*) cat `+f.dir+`/codename;;
 "download --print-uris") shift 2; for p; do cat `+f.dir+`/$p.uri || exit 1; done;;
 download*) shift; for p; do cp `+f.dir+`/$p.deb . || exit 1; done;;
 esac

@@ -121,6 +121,44 @@ func TestFailedPullLeavesTheOldImage(t *testing.T) {
 	}
 }
 
+// A mirror whose trixie is half updated may have it whole as stable; that must be signed as trixie.
+func TestPullTakesTheReleaseByItsOtherName(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		broken   []string
+		codename string
+		ok       bool
+	}{
+		{"stable is trixie", []string{"trixie"}, "trixie\n", true},
+		{"oldstable is trixie", []string{"trixie", "stable"}, "trixie\n", true},
+		{"stable is another", []string{"trixie"}, "forky\n", false},
+		{"nothing is whole", []string{"trixie", "stable", "oldstable"}, "trixie\n", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			apt, cache := newFakeApt(t), testCache(t)
+			files := map[string]string{"codename": c.codename}
+			for _, suite := range c.broken {
+				files["broken-"+suite] = ""
+			}
+			for name, text := range files {
+				if err := os.WriteFile(filepath.Join(apt.dir, name), []byte(text), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			m, err := cache.Pull(t.Context(), PullOptions{host: &apt.host})
+			if (err == nil) != c.ok {
+				t.Fatal(err)
+			}
+			if err != nil && !strings.Contains(err.Error(), "try again later") {
+				t.Errorf("the error is not that of the release's own name: %v", err)
+			}
+			if err == nil && m.Suite != "trixie" {
+				t.Errorf("suite %q", m.Suite)
+			}
+		})
+	}
+}
+
 func TestPullDoesNotTakeKeysFromTheMirrorsSide(t *testing.T) {
 	dir := t.TempDir()
 	ring := filepath.Join(dir, "ring.gpg")
