@@ -3,6 +3,8 @@ package board
 // The built-in SBI on this board: its console is the UART's, its resets end the boot, its stopped harts wait here.
 
 import (
+	"bytes"
+
 	"github.com/vmproject/vm/internal/engine/hart"
 	"github.com/vmproject/vm/internal/engine/riscv/asm"
 	"github.com/vmproject/vm/internal/memory"
@@ -14,7 +16,7 @@ func (b *Board) assembleSBI() (err error) {
 	for _, c := range b.cpus {
 		harts = append(harts, c.Hart)
 	}
-	b.sbi, err = sbi.New(sbi.Config{Harts: harts, RAM: b.RAM, Console: console{b}, Reset: b.sbiReset})
+	b.sbi, err = sbi.New(sbi.Config{Harts: harts, RAM: b.RAM, Console: sbiConsole{console{b}}, Reset: b.sbiReset})
 	return err
 }
 
@@ -60,3 +62,20 @@ func (c console) Write(p []byte) (int, error) { return c.b.uart.Print(p, c.b.end
 
 // TryRead implements sbi.Console.
 func (c console) TryRead(p []byte) int { return c.b.uart.TryRead(p) }
+
+// sbiConsole ends lines as a terminal in raw mode needs it, and as OpenSBI does: the supervisor sends bare line feeds.
+type sbiConsole struct{ console }
+
+func (c sbiConsole) Write(p []byte) (n int, err error) {
+	for n < len(p) {
+		i := bytes.IndexByte(p[n:], '\n')
+		if i < 0 {
+			return n + c.b.uart.Print(p[n:], c.b.ended), nil
+		}
+		if took := c.b.uart.Print(p[n:n+i], c.b.ended); took < i || c.b.uart.Print([]byte("\r\n"), c.b.ended) < 2 {
+			return n + took, nil
+		}
+		n += i + 1
+	}
+	return n, nil
+}

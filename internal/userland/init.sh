@@ -53,13 +53,23 @@ finish() {
     while :; do $bb sleep 1000; done
 }
 
+# poweroff, halt and reboot without -f ask init by a signal. A shell takes one while it waits for a background job.
+leave() {
+    $bb sync
+    $bb umount -a -r 2>/dev/null
+    $bb "$1" -f
+}
+trap 'leave poweroff' USR1 USR2
+trap 'leave reboot' TERM INT
+
 if [ -s /.vm/command ]; then
     . /.vm/command # sets the positional parameters
     stdin=/dev/null
     [ -e /.vm/stdin ] && stdin=$(port vm.stdin)
     stdout=$(port vm.stdout)
     stderr=$(port vm.stderr)
-    (exec "$@") <"$stdin" >"$stdout" 2>"$stderr"
+    (exec "$@") <"$stdin" >"$stdout" 2>"$stderr" &
+    wait $!
     finish $?
 fi
 
@@ -71,5 +81,6 @@ if [ -c $console ]; then
 else
     console=/dev/console
 fi
-$bb setsid -c $bb sh -l <$console >$console 2>&1 3<&-
+$bb setsid -c $bb sh -l <$console >$console 2>&1 3<&- &
+wait $!
 finish $?

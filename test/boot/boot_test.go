@@ -169,7 +169,9 @@ func TestPanic(t *testing.T) {
 }
 
 func TestPowerOff(t *testing.T) {
-	vm(t, nil, "run", "--", "sh", "-c", "echo bye; poweroff -f; sleep 100").expect(t, 0, "bye\n")
+	for _, command := range []string{"poweroff -f", "poweroff", "halt"} {
+		vm(t, nil, "run", "--", "sh", "-c", "echo bye; "+command+"; sleep 100").expect(t, 0, "bye\n")
+	}
 }
 
 // A reboot starts over: the second boot finds what the first left on the disk. It ends there with --no-reboot.
