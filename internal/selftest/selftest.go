@@ -61,7 +61,7 @@ func runOne(e engines.Engine, p program, rounds int64, limit time.Duration) Resu
 	}
 	defer h.RAM.Close()
 	defer h.Close()
-	machine := e.New(h)
+	machine := e.New(h, 1)
 	stop := time.AfterFunc(limit, h.RequestStop)
 	defer stop.Stop()
 

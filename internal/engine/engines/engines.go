@@ -14,7 +14,13 @@ import (
 type Engine struct {
 	Name  string
 	About string
-	New   func(*hart.Hart) engine.Engine
+	// New makes one for h, which is one of so many harts: what a machine may spend on its engines they share.
+	New func(h *hart.Hart, harts int) engine.Engine
+}
+
+// For is New for every hart of a machine that has so many.
+func (e Engine) For(harts int) func(*hart.Hart) engine.Engine {
+	return func(h *hart.Hart) engine.Engine { return e.New(h, harts) }
 }
 
 // Auto is the name that stands for the fastest engine of this host.
@@ -22,7 +28,9 @@ const Auto = "auto"
 
 // all is in order of speed on this host, the slowest first.
 var all = []Engine{
-	{"interp", "the reference interpreter", func(h *hart.Hart) engine.Engine { return interp.New(h) }},
+	{"interp", "the reference interpreter", func(h *hart.Hart, harts int) engine.Engine {
+		return interp.NewSize(h, interp.Pages(harts))
+	}},
 }
 
 // All lists the engines that this host can run, the slowest first.

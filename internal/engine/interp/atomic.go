@@ -1,8 +1,16 @@
 package interp
 
-// Atomic memory operations (A, Zacas): package hart does the memory side, this file the registers.
+// Atomic memory operations (A, Zacas): package hart does the memory side, this file the registers, and what of aq and rl the
+// host's own atomic operations leave undone.
+//
+// To RVWMO an AMO is one memory operation: with aq all of it, its write too, comes before what follows, and a load of the same
+// hart that reads what it wrote comes after it (Unprivileged, "RVWMO", Preserved Program Order, rules 3 and 5). So it is on x86.
+// On arm64 only the read of an acquiring operation is ordered with what follows, so a barrier comes after each. Neither host
+// orders a load after earlier stores, as LR with rl must.
 
 import (
+	"runtime"
+
 	"github.com/vmproject/vm/internal/engine/hart"
 	"github.com/vmproject/vm/internal/engine/riscv"
 )
@@ -15,8 +23,21 @@ func widen(v uint64, size int) uint64 {
 	return v
 }
 
+// rl is that bit in slot.rm.
+const rl = 1
+
+// settle follows every operation that writes.
+func settle() {
+	if runtime.GOARCH != "amd64" {
+		hart.Barrier()
+	}
+}
+
 func loadReserved(size int) handler {
 	return func(in *Interp, s *slot) flow {
+		if s.rm&rl != 0 {
+			hart.Barrier()
+		}
 		v, ok := in.h.LoadReserved(in.h.X[s.rs1], size)
 		if !ok {
 			return flowTrap
@@ -32,6 +53,7 @@ func storeConditional(size int) handler {
 		if !ok {
 			return flowTrap
 		}
+		settle()
 		in.h.X[s.rd] = fail
 		return flowNext
 	}
@@ -43,6 +65,7 @@ func amo(op hart.AMOOp, size int) handler {
 		if !ok {
 			return flowTrap
 		}
+		settle()
 		in.h.X[s.rd] = widen(old, size)
 		return flowNext
 	}
@@ -62,12 +85,14 @@ func compareSwap(size int) handler {
 		if !ok {
 			return flowTrap
 		}
+		settle()
 		in.h.X[s.rd] = widen(old, size)
 		return flowNext
 	}
 }
 
-// compareSwapPair is amocas.q: pairs of registers, of which the one that begins with x0 is zero (Unprivileged, "Zacas").
+// compareSwapPair is amocas.q: pairs of registers, of which the one that begins with x0 is zero (Unprivileged, "Zacas"). Its
+// host operation is a full barrier already.
 func compareSwapPair(in *Interp, s *slot) flow {
 	var cmp, swap hart.Pair
 	if s.rd != hart.SinkX {

@@ -67,7 +67,7 @@ func (f *frame) next() uint64 {
 func (in *Interp) exec(budget int64) (why flow, left int64) {
 	var (
 		st     = in.h.State
-		pc     = st.PC // only where a jump leaves the page
+		pc     = st.PC &^ 1 // from here on only where a jump leaves the page; odd is only what firmware may have left there
 		va     uint64
 		pageVA uint64
 		base   unsafe.Pointer

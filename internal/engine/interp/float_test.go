@@ -205,6 +205,23 @@ func TestFloatStatus(t *testing.T) {
 			t.Errorf("%v: dirty %v", op, dirty)
 		}
 	}
+	// So are the compressed ones, which say so with their own bits, and the CSRs.
+	for _, raw := range []uint32{
+		0x2404, 0x24a2, 0xa404, 0xa426, // c.fld, c.fldsp, c.fsd, c.fsdsp
+		0x0010_2573, 0x0020_2573, 0x0030_2573, 0x0010_1073, // csrr of fflags, frm, fcsr; csrw fflags
+	} {
+		m.X[2], m.X[8] = scratch, scratch
+		for range 2 { // the second time with the page in the TLB
+			m.Mstatus &^= hart.MstatusFS
+			if m.execRaw(raw) || m.Mcause != riscv.CauseIllegal || m.Mtval != uint64(raw) {
+				t.Errorf("%#x executes with FS off; cause %d, tval %#x", raw, m.Mcause, m.Mtval)
+			}
+			m.Mstatus |= 1 << 13
+			if !m.execRaw(raw) {
+				t.Errorf("%#x traps with FS on: cause %d", raw, m.Mcause)
+			}
+		}
+	}
 	// New flags make the state dirty even if no f register is written.
 	m.Mstatus = m.Mstatus&^hart.MstatusFS | 1<<13
 	m.F[11], m.Fflags = snan64, 0
@@ -225,6 +242,18 @@ func TestDynamicRounding(t *testing.T) {
 	}
 	for frm := uint64(5); frm < 8; frm++ {
 		m.Frm = frm
+		// A conversion that is exact has a rounding mode nevertheless ("F", Floating-Point Control and Status Register).
+		for _, op := range []riscv.Op{riscv.FCVT_D_S, riscv.FCVT_D_W, riscv.FCVT_D_WU, riscv.FCVT_S_H, riscv.FCVT_D_H, riscv.FROUND_D} {
+			if m.exec(riscv.Inst{Op: op, Rd: 10, Rs1: 11, Rm: dyn}) || m.Mcause != riscv.CauseIllegal {
+				t.Errorf("frm %d: %v executes", frm, op)
+			}
+			if raw := encode(t, riscv.Inst{Op: op, Rd: 10, Rs1: 11}) | 5<<12; m.execRaw(raw) || m.Mtval != uint64(raw) {
+				t.Errorf("%v with rounding mode 5 executes", op)
+			}
+		}
+		if !m.exec(riscv.Inst{Op: riscv.FCVTMOD_W_D, Rd: 10, Rs1: 11}) {
+			t.Errorf("frm %d disturbs fcvtmod", frm)
+		}
 		if m.exec(riscv.Inst{Op: riscv.FADD_D, Rd: 10, Rs1: 11, Rs2: 12, Rm: dyn}) || m.Mcause != riscv.CauseIllegal {
 			t.Errorf("frm %d rounds", frm)
 		}

@@ -69,11 +69,47 @@ func TestHartsCountTogether(t *testing.T) {
 	}
 }
 
-// Store buffering: with a full fence between its store and its load, at least one hart sees the other's store, in every round.
+// Store buffering: where the hart's store comes before its load in the memory order, at least one hart sees the other's store,
+// in every round. Instructions with aq or rl order as a fence does.
 func TestHartsFence(t *testing.T) {
-	const rounds = 1500
+	// Each writes t1 = 1 to (a1) and reads (a2) into a3.
+	for _, c := range []struct {
+		name string
+		f    func(a *asm.Assembler)
+	}{
+		{"fence", func(a *asm.Assembler) {
+			a.Store(riscv.SD, asm.T1, 0, asm.A1)
+			a.Fence(3, 3)
+			a.Load(riscv.LD, asm.A3, 0, asm.A2)
+		}},
+		{"lr.aqrl", func(a *asm.Assembler) {
+			a.Store(riscv.SD, asm.T1, 0, asm.A1)
+			a.AMO(riscv.LR_D, asm.A3, 0, asm.A2, asm.AQRL)
+		}},
+		{"amoswap.aq", func(a *asm.Assembler) {
+			a.AMO(riscv.AMOSWAP_D, 0, asm.T1, asm.A1, asm.AQ)
+			a.Load(riscv.LD, asm.A3, 0, asm.A2)
+		}},
+		{"amocas.aq", func(a *asm.Assembler) {
+			a.AMO(riscv.AMOCAS_D, 0, asm.T1, asm.A1, asm.AQ)
+			a.Load(riscv.LD, asm.A3, 0, asm.A2)
+		}},
+		{"sc.aqrl", func(a *asm.Assembler) {
+			a.Label("again")
+			a.AMO(riscv.LR_D, asm.A3, 0, asm.A1, asm.Relaxed)
+			a.AMO(riscv.SC_D, asm.A3, asm.T1, asm.A1, asm.AQRL)
+			a.B(riscv.BNE, asm.A3, asm.Zero, "again")
+			a.Load(riscv.LD, asm.A3, 0, asm.A2)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) { storeBuffering(t, c.f) })
+	}
+}
+
+func storeBuffering(t *testing.T, storeAndLoad func(a *asm.Assembler)) {
+	const rounds = 20_000
 	m := newMachine(t)
-	// A round: wait for the other hart, store 1 to one's own cell, fence, load the other's.
+	// A round: wait for the other hart, store 1 to one's own cell, load the other's.
 	harts(t, m, 2, func(a *asm.Assembler) {
 		a.Li(asm.T0, rounds)
 		a.Li(asm.T1, 1)
@@ -102,9 +138,7 @@ func TestHartsFence(t *testing.T) {
 		a.Label("round")
 		a.Store(riscv.SD, asm.Zero, 0, asm.A1)
 		meet("start")
-		a.Store(riscv.SD, asm.T1, 0, asm.A1)
-		a.Fence(3, 3)
-		a.Load(riscv.LD, asm.A3, 0, asm.A2)
+		storeAndLoad(a)
 		a.Store(riscv.SD, asm.A3, 8, asm.A1)
 		meet("stored")
 		a.Load(riscv.LD, asm.A4, 8, asm.A2)

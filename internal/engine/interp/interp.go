@@ -17,9 +17,14 @@ import (
 	"github.com/vmproject/vm/internal/engine/softfloat"
 )
 
-// DefaultPages is how many predecoded pages an interpreter keeps unless told otherwise. A page costs 36 KiB of host memory
-// once the guest has executed something in it.
-const DefaultPages = 768
+// Budget is the host memory in bytes that the predecoded pages of one machine may take, however many harts it has.
+const Budget = 40 << 20
+
+// pageCost is what a predecoded page takes once the guest has executed something in it, as the allocator rounds it.
+const pageCost = 40 << 10
+
+// Pages is how many predecoded pages each hart of a machine may have.
+func Pages(harts int) int { return Budget / pageCost / max(harts, 1) }
 
 // Interp executes one hart. Its methods belong to the goroutine that runs the hart.
 type Interp struct {
@@ -35,10 +40,10 @@ type Interp struct {
 
 var _ engine.Engine = (*Interp)(nil)
 
-// New makes an interpreter for h.
-func New(h *hart.Hart) *Interp { return NewSize(h, DefaultPages) }
+// New makes an interpreter for h, the only hart of its machine.
+func New(h *hart.Hart) *Interp { return NewSize(h, Pages(1)) }
 
-// NewSize is New with a bound on the number of predecoded pages, at least 1: a machine of many harts gives each fewer.
+// NewSize is New with a bound on the number of predecoded pages, at least 1.
 func NewSize(h *hart.Hart, maxPages int) *Interp {
 	in := &Interp{h: h, pages: newPages(h.RAM, maxPages), single: new(page)}
 	for i := range in.single.slots {

@@ -74,6 +74,9 @@ type page struct {
 	raw [memory.PageSize]byte
 }
 
+// A page must cost no more than Pages reckons with.
+var _ [pageCost - unsafe.Sizeof(page{})]struct{}
+
 // clear forgets every instruction.
 func (p *page) clear() {
 	clear(p.slots[:slotsPerPage])
@@ -125,8 +128,8 @@ func (p *page) cross(high uint16) *slot {
 type pages struct {
 	ram   *memory.RAM
 	base  memory.GPA
-	table []*[leafPages]*page // by (gpa-base)/PageSize; a leaf is made when first needed
-	ring  []*page             // every page there is, at most limit: the replacement clock
+	table []*leaf // by (gpa-base)/PageSize; only leaves that hold a page are there
+	ring  []*page // every page there is, at most limit: the replacement clock
 	limit int
 	hand  int
 }
@@ -136,20 +139,51 @@ const (
 	leafPages = 1 << leafShift
 )
 
+// leaf finds the pages of 2 MiB of RAM. It is dropped with the last of them, so that a guest that executes a little
+// everywhere makes no more leaves than it may have pages.
+type leaf struct {
+	pages [leafPages]*page
+	count int
+}
+
 func newPages(ram *memory.RAM, limit int) pages {
 	n := (ram.Size()>>memory.PageShift + leafPages - 1) >> leafShift
-	return pages{ram: ram, base: ram.Base(), table: make([]*[leafPages]*page, n), limit: max(limit, 1)}
+	return pages{ram: ram, base: ram.Base(), table: make([]*leaf, n), limit: max(limit, 1)}
 }
 
 // find is the page at gpa, or nil when there is none yet.
 func (ps *pages) find(gpa memory.GPA) *page {
 	n := uint64(gpa-ps.base) >> memory.PageShift
-	if leaf := n >> leafShift; leaf < uint64(len(ps.table)) {
-		if l := ps.table[leaf]; l != nil {
-			return l[n%leafPages]
+	if i := n >> leafShift; i < uint64(len(ps.table)) {
+		if l := ps.table[i]; l != nil {
+			return l.pages[n%leafPages]
 		}
 	}
 	return nil
+}
+
+// put makes p, which nobody uses, the page at gpa. Precondition: gpa is in RAM and has no page.
+func (ps *pages) put(p *page, gpa memory.GPA) {
+	n := uint64(gpa-ps.base) >> memory.PageShift
+	l := ps.table[n>>leafShift]
+	if l == nil {
+		l = new(leaf)
+		ps.table[n>>leafShift] = l
+	}
+	l.pages[n%leafPages] = p
+	l.count++
+	p.gpa = gpa
+}
+
+// drop makes p one that nobody uses.
+func (ps *pages) drop(p *page) {
+	n := uint64(p.gpa-ps.base) >> memory.PageShift
+	l := ps.table[n>>leafShift]
+	l.pages[n%leafPages] = nil
+	if l.count--; l.count == 0 {
+		ps.table[n>>leafShift] = nil
+	}
+	p.gpa = 0
 }
 
 // enter is the page at gpa with bytes that equal memory as of generation gen; nil when gpa is not RAM.
@@ -162,12 +196,7 @@ func (ps *pages) enter(gpa memory.GPA, gen uint64) *page {
 	switch {
 	case p == nil:
 		p = ps.take()
-		n := uint64(gpa-ps.base) >> memory.PageShift
-		if ps.table[n>>leafShift] == nil {
-			ps.table[n>>leafShift] = new([leafPages]*page)
-		}
-		ps.table[n>>leafShift][n%leafPages] = p
-		p.gpa = gpa
+		ps.put(p, gpa)
 		copy(p.raw[:], mem)
 		p.clear()
 	case p.gen != gen && !bytes.Equal(p.raw[:], mem):
@@ -190,8 +219,7 @@ func (ps *pages) take() *page {
 		p := ps.ring[ps.hand]
 		ps.hand = (ps.hand + 1) % len(ps.ring)
 		if !p.used {
-			n := uint64(p.gpa-ps.base) >> memory.PageShift
-			ps.table[n>>leafShift][n%leafPages] = nil
+			ps.drop(p)
 			return p
 		}
 		p.used = false

@@ -7,6 +7,7 @@ import (
 	"github.com/vmproject/vm/internal/engine/hart"
 	"github.com/vmproject/vm/internal/engine/riscv"
 	"github.com/vmproject/vm/internal/engine/riscv/asm"
+	"github.com/vmproject/vm/internal/memory"
 )
 
 // encode is one instruction as a word.
@@ -158,6 +159,38 @@ func TestEviction(t *testing.T) {
 		}
 		if n := len(m.in.pages.ring); n != limit {
 			t.Errorf("limit %d: %d pages", limit, n)
+		}
+	}
+}
+
+// What finds pages does not outgrow them, however far apart they lie.
+func TestDistantPages(t *testing.T) {
+	m := newMachine(t)
+	ps := newPages(m.ram, 2)
+	for round := range 3 {
+		for gpa := memory.GPA(ramBase); gpa < ramBase+ramSize; gpa += leafPages << memory.PageShift {
+			p := ps.enter(gpa, uint64(round))
+			if p == nil || p.gpa != gpa || ps.find(gpa) != p || ps.find(gpa+memory.PageSize) != nil {
+				t.Fatalf("the page at %#x: %v", gpa, p)
+			}
+		}
+	}
+	leaves := 0
+	for _, l := range ps.table {
+		if l != nil {
+			leaves++
+		}
+	}
+	if leaves != 2 || len(ps.ring) != 2 {
+		t.Errorf("%d leaves for %d pages", leaves, len(ps.ring))
+	}
+}
+
+// The harts of a machine share what one may have.
+func TestPagesOfAMachine(t *testing.T) {
+	for harts := 1; harts <= 8; harts++ {
+		if n := Pages(harts); n < 100 || n*harts*pageCost > Budget {
+			t.Errorf("%d harts: %d pages each", harts, n)
 		}
 	}
 }

@@ -86,7 +86,10 @@ func fence(in *Interp, s *slot) flow {
 	return flowNext
 }
 
+// fenceI makes what this hart has seen of other harts' stores, by loads before it, come before the reads of memory that
+// revalidate predecoded pages. The walks after an SFENCE.VMA need the same.
 func fenceI(in *Interp, s *slot) flow {
+	hart.Barrier()
 	in.h.FenceI()
 	return in.leave(s, flowLeave)
 }
@@ -102,6 +105,7 @@ func waitReservation(in *Interp, s *slot) flow {
 
 // sfence is sfence.vma and sinval.vma.
 func sfence(in *Interp, s *slot) flow {
+	hart.Barrier()
 	if !in.h.SFENCE(in.h.X[s.rs1], in.h.X[s.rs2], s.rs1 != 0, s.rs2 != 0) {
 		return flowTrap
 	}

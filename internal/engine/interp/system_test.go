@@ -109,6 +109,35 @@ func TestWFI(t *testing.T) {
 	}
 }
 
+// The interrupt that ends a wait is taken after the WFI, and one that mstatus holds back ends it too.
+func TestWFIResumes(t *testing.T) {
+	for _, enabled := range []bool{true, false} {
+		m := newMachine(t)
+		labels := m.assemble(ramBase, func(a *asm.Assembler) {
+			a.Op(riscv.WFI)
+			a.Label("after")
+			a.I(riscv.ADDI, asm.A0, asm.A0, 1)
+			a.Op(riscv.WFI)
+			a.Label("handler")
+			a.Op(riscv.WFI)
+		})
+		m.Mtvec, m.Mie = labels["handler"], 1<<riscv.IntMSoftware
+		if enabled {
+			m.Mstatus |= hart.MstatusMIE
+		}
+		m.run(2)
+		m.SetPending(riscv.IntMSoftware, true)
+		m.Park()
+		m.run(3)
+		if enabled && (m.Mepc != labels["after"] || m.X[asm.A0] != 0 || m.PC != labels["handler"]+4) {
+			t.Errorf("mepc %#x, a0 %d, pc %#x", m.Mepc, m.X[asm.A0], m.PC)
+		}
+		if !enabled && (m.Mcause != 0 || m.X[asm.A0] != 1 || m.PC != labels["handler"]) {
+			t.Errorf("held back: mcause %#x, a0 %d, pc %#x", m.Mcause, m.X[asm.A0], m.PC)
+		}
+	}
+}
+
 // A stop reaches loops of every kind.
 func TestStopReachesLoops(t *testing.T) {
 	for name, f := range map[string]func(a *asm.Assembler){
@@ -123,6 +152,20 @@ func TestStopReachesLoops(t *testing.T) {
 			a.Label("m")
 			a.J("l")
 		},
+		"illegal": func(a *asm.Assembler) {
+			a.U(riscv.AUIPC, asm.T0, 0)
+			a.I(riscv.ADDI, asm.T0, asm.T0, 16)
+			a.CSR(riscv.CSRRW, 0, riscv.CSRMtvec, asm.T0)
+			a.Word(0)
+			a.I(riscv.ADDI, asm.T0, asm.T0, 4) // the handler: it moves through the zeros that follow
+			a.Word(0)
+		},
+		"wrs": func(a *asm.Assembler) {
+			a.Label("l")
+			a.AMO(riscv.LR_D, asm.A0, 0, asm.S0, asm.Relaxed)
+			a.Op(riscv.WRS_NTO)
+			a.J("l")
+		},
 		"trap": func(a *asm.Assembler) {
 			a.U(riscv.AUIPC, asm.T0, 0)
 			a.CSR(riscv.CSRRW, 0, riscv.CSRMtvec, asm.T0)
@@ -132,11 +175,26 @@ func TestStopReachesLoops(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)
 			m.assemble(ramBase, f)
+			m.X[asm.S0] = scratch
 			go m.RequestStop()
 			if exit := m.in.Run(); exit != engine.ExitStop {
 				t.Errorf("exit %v", exit)
 			}
 		})
+	}
+}
+
+// A page that is not executed from predecoded slots does not keep a stop out either: here an instruction that jumps to itself.
+func TestStopReachesDividedPages(t *testing.T) {
+	m := newMachine(t)
+	m.assemble(ramBase, func(a *asm.Assembler) { a.I(riscv.JALR, 0, asm.T0, 0) })
+	m.WriteCSR(riscv.CSRPmpaddr0, (ramBase+4)>>2)
+	m.WriteCSR(riscv.CSRPmpcfg0, 0x0f)
+	m.SetPriv(riscv.PrivU)
+	m.X[asm.T0] = ramBase
+	go m.RequestStop()
+	if exit := m.in.Run(); exit != engine.ExitStop || m.PC != ramBase || m.Mcause != 0 {
+		t.Errorf("exit %v, pc %#x, mcause %d", exit, m.PC, m.Mcause)
 	}
 }
 
