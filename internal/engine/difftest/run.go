@@ -19,8 +19,11 @@ import (
 	"github.com/vmproject/vm/internal/timebase"
 )
 
-// qemuCPU turns on what rv64 of QEMU 7.2 has off.
-const qemuCPU = "rv64,zba=true,zbb=true,zbc=true,zbs=true,Zfhmin=true"
+// qemuCPUs turn on what rv64 of QEMU 7.2 has off, as it spells the names and as versions from 8.2 on do.
+var qemuCPUs = []string{
+	"rv64,zba=true,zbb=true,zbc=true,zbs=true,Zfhmin=true",
+	"rv64,zba=true,zbb=true,zbc=true,zbs=true,zfhmin=true",
+}
 
 // RunQEMU runs img under the user-mode emulator at path qemu. The results are those of the programs that ended, also with an
 // error.
@@ -34,13 +37,20 @@ func RunQEMU(ctx context.Context, qemu string, img *Image) ([]*Result, error) {
 	if err := os.WriteFile(path, img.ELF(), 0o755); err != nil {
 		return nil, err
 	}
-	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, qemu, "-cpu", qemuCPU, path)
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return Results(stdout.Bytes()), fmt.Errorf("%s: %w: %s", qemu, err, bytes.TrimSpace(stderr.Bytes()))
+	for i, cpu := range qemuCPUs {
+		var stdout, stderr bytes.Buffer
+		cmd := exec.CommandContext(ctx, qemu, "-cpu", cpu, path)
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		err = cmd.Run()
+		if err != nil && i+1 < len(qemuCPUs) && bytes.Contains(stderr.Bytes(), []byte("Property")) {
+			continue
+		}
+		if err != nil {
+			err = fmt.Errorf("%s: %w: %s", qemu, err, bytes.TrimSpace(stderr.Bytes()))
+		}
+		return Results(stdout.Bytes()), err
 	}
-	return Results(stdout.Bytes()), nil
+	panic("difftest: no spelling of QEMU's CPU is left") // the last one returns
 }
 
 // Machine is a hart in U-mode with an image in its memory, and the least of a Linux below it.
