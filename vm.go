@@ -27,7 +27,7 @@ const (
 	defaultMemory = 512 << 20
 	minMemory     = 4 << 20
 	// drainTime bounds the wait, at the end, for a reader of the guest's output that has stopped reading.
-	drainTime = 5 * time.Second
+	drainTime = 2 * time.Second
 )
 
 // Machine is one virtual machine. Its methods may be called from any goroutine; Run only once.

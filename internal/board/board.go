@@ -84,6 +84,9 @@ type Board struct {
 	entry Entry
 	// underSBI: the host is the firmware. Changes only while no hart runs.
 	underSBI bool
+	// up is closed when the first boot begins: the UART takes no input before, which its reset would lose.
+	up      chan struct{}
+	powerUp sync.Once
 
 	mu      sync.Mutex // guards what follows
 	outcome *Outcome   // how the present boot ends; nil while it runs
@@ -114,7 +117,7 @@ func New(cfg Config) (*Board, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Board{RAM: ram, Clock: timebase.New(), cfg: cfg, log: cfg.Log, bus: &device.Bus{}, tail: NewTail(cfg.Serial)}
+	b := &Board{RAM: ram, Clock: timebase.New(), cfg: cfg, log: cfg.Log, bus: &device.Bus{}, tail: NewTail(cfg.Serial), up: make(chan struct{})}
 	if cfg.PanicResets {
 		b.tail.halted = func() { b.End(Outcome{Kind: Rebooted}) }
 	}
@@ -203,11 +206,25 @@ func (b *Board) HTIF(tohost, fromhost memory.GPA) error {
 }
 
 // Serial feeds the UART's receiver from r until r or ctx ends.
-func (b *Board) Serial(ctx context.Context, r io.Reader) error { return b.uart.Feed(ctx, r) }
+func (b *Board) Serial(ctx context.Context, r io.Reader) error {
+	select {
+	case <-b.up:
+		return b.uart.Feed(ctx, r)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // SendSerial hands p to the UART's receiver, at the guest's pace, and returns how much of it was taken: less than
 // all only with the error of ctx, when that ended.
-func (b *Board) SendSerial(ctx context.Context, p []byte) (int, error) { return b.uart.Send(ctx, p) }
+func (b *Board) SendSerial(ctx context.Context, p []byte) (int, error) {
+	select {
+	case <-b.up:
+		return b.uart.Send(ctx, p)
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
 
 // Tail is the end of what the guest wrote to its serial console.
 func (b *Board) Tail() *Tail { return b.tail }

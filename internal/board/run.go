@@ -17,7 +17,7 @@ import (
 )
 
 // drainTime bounds the wait for a slow reader of the serial console when the machine ends.
-const drainTime = 5 * time.Second
+const drainTime = 2 * time.Second
 
 // Run boots the machine, again after each reboot the guest asks for, and returns how it ended. It returns early with
 // Stopped when ctx ends. The error is for what the host could not do, such as loading the kernel.
@@ -56,6 +56,7 @@ func (b *Board) boot(ctx context.Context) (Outcome, error) {
 	}
 	b.entry = entry
 	b.reset()
+	b.powerUp.Do(func() { close(b.up) })
 	out := b.runHarts(ctx)
 	if out.Kind == handedOff {
 		b.begin()

@@ -125,6 +125,14 @@ func TestCommand(t *testing.T) {
 	}
 }
 
+// Without a terminal the shell reads its input all the same: nothing that arrives while the guest boots is lost.
+func TestPipedShell(t *testing.T) {
+	r := vm(t, strings.NewReader("echo first $((1+1))\nuname -m\nexit 4\n"), "run")
+	if r.code != 4 || !strings.Contains(r.stdout, "first 2") || !strings.Contains(r.stdout, "riscv64") {
+		t.Fatalf("exit %d\n%s\n%s", r.code, r.stdout, r.stderr)
+	}
+}
+
 func TestStderrIsSeparate(t *testing.T) {
 	r := vm(t, nil, "run", "--", "sh", "-c", "echo out; echo err >&2")
 	r.expect(t, 0, "out\n")

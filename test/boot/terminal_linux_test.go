@@ -148,7 +148,8 @@ func TestShell(t *testing.T) {
 	// The size arrives by an interrupt: ask until it has.
 	s.send("until stty size | grep -q '22 77'; do usleep 10000; done; echo re\\sized\r")
 	s.wait("resized")
-	s.send("sleep 1000\r")
+	s.send("echo st\\art; sleep 1000\r")
+	s.wait("start")
 	s.send("\x03") // Ctrl-C is the guest's
 	s.send("echo st\\ill here\r")
 	s.wait("still here")

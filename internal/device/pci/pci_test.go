@@ -113,6 +113,17 @@ func TestHeader(t *testing.T) {
 	m.want("the last byte of the last bus", m.ecam.Load(pci.ECAMSize-1, 1), 0xFF)
 }
 
+func TestIOSpaceIsEmpty(t *testing.T) {
+	io := pci.IO()
+	io.Store(0x3F8, 1, 0)
+	if v := io.Load(0x3F8, 1); v != 0xFF {
+		t.Errorf("a byte reads %#x", v)
+	}
+	if v := io.Load(0, 4); v != 0xFFFF_FFFF {
+		t.Errorf("a word reads %#x", v)
+	}
+}
+
 func TestReadOnlyRegisters(t *testing.T) {
 	m := newMachine(t)
 	m.add(1, &fake{header: sample})

@@ -285,6 +285,41 @@ func TestSlowWriter(t *testing.T) {
 	})
 }
 
+// Print takes its turn behind the guest's own output, waits for a writer that is slow, and no longer than it may.
+func TestPrint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &blockedWriter{allow: make(chan struct{})}
+		u, _ := newUART(t, w)
+		u.outb(regData, '>')
+		stop := make(chan struct{})
+		text := bytes.Repeat([]byte("x"), 3*outputSize)
+		taken := make(chan int)
+		for range 2 {
+			go func() { taken <- u.Print(text, stop) }()
+		}
+		synctest.Wait() // both wait
+		close(stop)
+		n := <-taken + <-taken
+		if n < outputSize || n > 2*outputSize {
+			t.Errorf("%d bytes were taken while nothing was written", n)
+		}
+		close(w.allow)
+		if n := u.Print([]byte("end"), nil); n != 3 {
+			t.Errorf("%d of 3 bytes were taken", n)
+		}
+		if err := u.Drain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.buf.String(); len(got) != 1+n+3 || got[0] != '>' || !strings.HasSuffix(got, "xend") {
+			t.Errorf("%d bytes arrived, want %d between > and end", len(got), n)
+		}
+		u.Close()
+		if n := u.Print(text, nil); n != len(text) {
+			t.Error("Print waits for a port that is closed")
+		}
+	})
+}
+
 type failingWriter struct{}
 
 func (failingWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }

@@ -5,7 +5,8 @@ package virtio
 // The order that matters is between a ring index (or a packed descriptor's flags) and what it publishes. Go has no 16-bit
 // atomics, so index fields are reached through the aligned 32-bit word that holds them, with sync/atomic: its loads acquire
 // and its stores release, and all of them together are sequentially consistent, which is also the store-load order that
-// notification suppression needs (publish the event index, then look at the ring again, §2.7.10, §2.8.10).
+// notification suppression needs (publish the event index, then look at the ring again, §2.7.10, §2.8.10). The stores are swaps,
+// the same instruction on amd64: under the race detector a store only releases, and a load may pass it.
 //
 //   - A load of the containing word sees the 16-bit field as one value: an aligned word access on amd64 and arm64 is never
 //     torn at a halfword. The other half is ignored.
@@ -40,7 +41,7 @@ func (a area) load16(off int) uint16 {
 func (a area) load32(off int) uint32 { return atomic.LoadUint32((*uint32)(unsafe.Pointer(&a[off]))) }
 
 // store32 is a releasing store of the aligned word at off.
-func (a area) store32(off int, v uint32) { atomic.StoreUint32((*uint32)(unsafe.Pointer(&a[off])), v) }
+func (a area) store32(off int, v uint32) { atomic.SwapUint32((*uint32)(unsafe.Pointer(&a[off])), v) }
 
 // store16 is an ordered store of the aligned 16-bit field at off whose neighbour belongs to someone else.
 func (a area) store16(off int, v uint16) {

@@ -164,6 +164,7 @@ func TestMMIORegisters(t *testing.T) {
 		want uint64
 	}{
 		{0x000, 4, 0x74726976}, {0x004, 4, 2}, {0x008, 4, 4},
+		{0x00C, 4, 0x554D4551},                      // xv6 panics when the vendor is another
 		{0x000, 1, 0}, {0x000, 8, 0}, {0x002, 4, 0}, // only aligned words
 		{0x018, 4, 0}, {0x0AC, 4, 0}, {0x0B0, 4, 0xFFFFFFFF}, {0x044, 4, 0},
 	} {

@@ -117,8 +117,10 @@ func share(q *Queue, a memory.GPA, n uint64) shared {
 
 func (s shared) word(off int) *uint32 { return (*uint32)(unsafe.Add(s.base, off)) }
 
-func (s shared) load(off int) uint32     { return atomic.LoadUint32(s.word(off)) }
-func (s shared) store(off int, v uint32) { atomic.StoreUint32(s.word(off), v) }
+func (s shared) load(off int) uint32 { return atomic.LoadUint32(s.word(off)) }
+
+// A swap, because under the race detector a store does not keep later loads behind it.
+func (s shared) store(off int, v uint32) { atomic.SwapUint32(s.word(off), v) }
 
 // load16 and store16 reach a halfword through the word that holds it.
 func (s shared) load16(off int) uint16 { return uint16(s.load(off&^3) >> (8 * (off & 2))) }

@@ -57,10 +57,13 @@ func attach(t testing.TB, ram *memory.RAM, dev virtio.Device, line *Line, kind K
 	return newPCI(t, host, slot)
 }
 
+// dirty is v as a hart stores it: a register of 64 bits, of which only size bytes are meant.
+func dirty(v uint64, size int) uint64 { return v | ^uint64(0)<<(8*size) }
+
 type mmio struct{ dev device.Device }
 
 func (m mmio) get(off uint64) uint32    { return uint32(m.dev.Load(off, 4)) }
-func (m mmio) set(off uint64, v uint32) { m.dev.Store(off, 4, uint64(v)) }
+func (m mmio) set(off uint64, v uint32) { m.dev.Store(off, 4, dirty(uint64(v), 4)) }
 
 func (m mmio) DeviceType() uint32 { return m.get(0x008) }
 
@@ -157,8 +160,10 @@ func newPCI(t testing.TB, host *pci.Host, slot int) *function {
 func (f *function) cfg(off uint64, size int) uint64       { return f.ecam.Load(f.base+off, size) }
 func (f *function) setCfg(off uint64, size int, v uint64) { f.ecam.Store(f.base+off, size, v) }
 
-func (f *function) get(off uint64, size int) uint64       { return f.window.Load(f.common+off, size) }
-func (f *function) set(off uint64, size int, v uint64)    { f.window.Store(f.common+off, size, v) }
+func (f *function) get(off uint64, size int) uint64 { return f.window.Load(f.common+off, size) }
+func (f *function) set(off uint64, size int, v uint64) {
+	f.window.Store(f.common+off, size, dirty(v, size))
+}
 func (f *function) Status() uint8                         { return uint8(f.get(0x14, 1)) }
 func (f *function) SetStatus(v uint8)                     { f.set(0x14, 1, uint64(v)) }
 func (f *function) Generation() uint8                     { return uint8(f.get(0x15, 1)) }
@@ -199,5 +204,5 @@ func (f *function) SetQueue(n int, size uint16, desc, driver, dev memory.GPA) {
 func (f *function) Notify(n int) {
 	// queue_notify_off equals the queue number here, yet a driver has to ask; done at every call for plainness.
 	f.set(0x16, 2, uint64(n))
-	f.window.Store(f.notify+f.get(0x1E, 2)*f.scale, 2, uint64(n))
+	f.window.Store(f.notify+f.get(0x1E, 2)*f.scale, 2, dirty(uint64(n), 2))
 }
