@@ -92,6 +92,7 @@ func addUserland(a *initramfs.Archive, cfg *Config) error {
 	}
 	files := []file{
 		{userland.InitPath, 0o755, userland.Init},
+		{userland.RunPath, 0o755, userland.Run},
 		{"/etc/passwd", 0o644, []byte("root:x:0:0:root:/root:/bin/sh\n")},
 		{"/etc/group", 0o644, []byte("root:x:0:\n")},
 	}

@@ -21,15 +21,19 @@ const (
 // TerminalOpen is the line on the control port by which init says that the shell's terminal takes input.
 const TerminalOpen = "terminal"
 
-// Init is the text of the init program.
+// Init and Run are the texts of two shell scripts: what the kernel starts, and what busybox's init then runs.
 //
 //go:embed init.sh
 var Init []byte
+
+//go:embed run.sh
+var Run []byte
 
 // Where the files of this package go: a place that no distribution's initramfs uses, so that they can follow the user's own.
 const (
 	Dir         = "/.vm"
 	InitPath    = Dir + "/init"
+	RunPath     = Dir + "/run"
 	CommandPath = Dir + "/command" // what Command returns; without it, a shell runs
 	LoadPath    = Dir + "/load"    // names of the kernel modules to load at once, one a line, in order
 	StdinPath   = Dir + "/stdin"   // its presence connects the command to PortStdin

@@ -37,15 +37,17 @@ func TestParseExit(t *testing.T) {
 	}
 }
 
-// The init script is one that a shell can read.
-func TestInitParses(t *testing.T) {
+// The scripts are such that a shell can read them.
+func TestScriptsParse(t *testing.T) {
 	sh, err := exec.LookPath("sh")
 	if err != nil {
 		t.Skip("no sh on this host")
 	}
-	cmd := exec.Command(sh, "-n")
-	cmd.Stdin = strings.NewReader(string(Init))
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	for _, text := range [][]byte{Init, Run} {
+		cmd := exec.Command(sh, "-n")
+		cmd.Stdin = strings.NewReader(string(text))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
 	}
 }
