@@ -85,7 +85,7 @@ func (m *Machine) Run(e engine.Engine) error {
 		if exit := e.Run(); exit != engine.ExitFirmware {
 			return fmt.Errorf("engine %s: exit %v at pc %#x: %s", e.Name(), exit, m.Hart.PC, m.where())
 		}
-		done, err := m.systemCall()
+		done, err := m.SystemCall()
 		if err != nil {
 			return fmt.Errorf("engine %s: %w", e.Name(), err)
 		}
@@ -95,8 +95,9 @@ func (m *Machine) Run(e engine.Engine) error {
 	}
 }
 
-// systemCall answers the trap that the engine left with; done is that the image has exited.
-func (m *Machine) systemCall() (done bool, err error) {
+// SystemCall answers the trap that an engine left m's hart with, after an exit to the firmware; done is that the image has
+// exited.
+func (m *Machine) SystemCall() (done bool, err error) {
 	h := m.Hart
 	if t := h.FirmwareTrap; t.Cause != riscv.CauseEcallU {
 		return false, fmt.Errorf("trap %d, tval %#x, at pc %#x: %s", t.Cause, t.Tval, h.PC, m.where())
