@@ -1,0 +1,82 @@
+package code
+
+// The two views on Linux.
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// mapViews makes a file that has no name, and maps it for writing and for executing.
+func mapViews(size int) (write []byte, exec Addr, err error) {
+	fd, err := memfd()
+	if err != nil {
+		return nil, 0, forbidden("memfd_create", err)
+	}
+	defer unix.Close(fd) // the mappings keep the file
+	if err := unix.Ftruncate(fd, int64(size)); err != nil {
+		return nil, 0, fmt.Errorf("ftruncate: %w", err)
+	}
+	write, err = unix.Mmap(fd, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, 0, forbidden("mmap for writing", err)
+	}
+	// From here on the kernel makes no further view of the file that can be written or could become so, and nobody changes its length.
+	// Kernels before 5.1 refuse, which leaves the views as they are.
+	_, _ = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_FUTURE_WRITE|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL)
+	// Readable, because code has constants beside it.
+	p, err := unix.MmapPtr(fd, 0, nil, uintptr(size), unix.PROT_READ|unix.PROT_EXEC, unix.MAP_SHARED)
+	if err != nil {
+		_ = unix.Munmap(write)
+		return nil, 0, forbidden("mmap for executing", err)
+	}
+	register()
+	return write, Addr(p), nil
+}
+
+// memfd asks for a file that no execve can run, which is no hindrance to mapping it, and which the sysctl vm.memfd_noexec
+// may demand. Kernels before 6.3 do not know the flag.
+func memfd() (int, error) {
+	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	fd, err := unix.MemfdCreate("vm-code", flags|unix.MFD_NOEXEC_SEAL)
+	if errors.Is(err, unix.EINVAL) {
+		return unix.MemfdCreate("vm-code", flags)
+	}
+	return fd, err
+}
+
+// forbidden tells a refusal by policy from want of memory or address space.
+func forbidden(what string, err error) error {
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOSYS) {
+		return fmt.Errorf("%w: %s: %w", ErrForbidden, what, err)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+func unmapViews(write []byte, exec Addr) error {
+	// Not a pointer into Go's memory, so the conversion is what the mapping's maker gave, back.
+	p := *(*unsafe.Pointer)(unsafe.Pointer(&exec))
+	return errors.Join(unix.Munmap(write), unix.MunmapPtr(p, uintptr(len(write))))
+}
+
+// populate makes the host commit a region's pages in both views with two system calls, where otherwise each page would fault twice.
+// A refusal (Linux before 5.14) costs the faults.
+func populate(write []byte, exec Addr) {
+	_ = unix.Madvise(write, unix.MADV_POPULATE_WRITE)
+	_, _, _ = unix.Syscall(unix.SYS_MADVISE, uintptr(exec), uintptr(len(write)), unix.MADV_POPULATE_READ)
+}
+
+// membarrier(2): commands that x/sys has no names for.
+const (
+	membarrierSyncCore         = 1 << 5 // MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE
+	membarrierRegisterSyncCore = 1 << 6
+)
+
+// register announces the use of serialize, once for the process.
+var register = sync.OnceFunc(func() { _, _, _ = unix.RawSyscall(unix.SYS_MEMBARRIER, membarrierRegisterSyncCore, 0, 0) })
+
+func serialize() { _, _, _ = unix.RawSyscall(unix.SYS_MEMBARRIER, membarrierSyncCore, 0, 0) }
