@@ -6,10 +6,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"hash/crc32"
 	"log"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // packages are what the benchmarks run; apt adds what these need.
@@ -21,7 +23,7 @@ const diskSize = "1G"
 // its default one, an apt configuration that names a mirror of Debian and the keys to trust: that is used here, with lists and
 // packages of our own.
 func debianDisk(ctx context.Context, dir, vmCache string) (string, error) {
-	disk := filepath.Join(dir, "debian.img")
+	disk := filepath.Join(dir, fmt.Sprintf("debian-%08x.img", crc32.ChecksumIEEE([]byte(strings.Join(packages, " ")+diskSize))))
 	if _, err := os.Stat(disk); err == nil {
 		return disk, nil
 	}

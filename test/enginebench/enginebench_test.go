@@ -176,6 +176,12 @@ func TestMeasurePrograms(t *testing.T) {
 	if len(missing.failed) != 2 || !errors.Is(missing.failed["a"], os.ErrNotExist) {
 		t.Errorf("a machine that is not there: %v", missing.failed)
 	}
+	garbled := newPeer("garbled", options{timeout: time.Minute})
+	garbled.boot = func(boot) []string { return []string{"sh", "-c", "echo @bench setup unknown"} }
+	garbled.measurePrograms(t.Context(), g, []*benchmark{a, b}, "")
+	if len(garbled.failed) != 2 || !errors.Is(garbled.failed["b"], errEnded) {
+		t.Errorf("a machine that runs something else: %v", garbled.failed)
+	}
 	slow := newPeer("slow", options{timeout: time.Millisecond})
 	slow.boot = func(boot) []string { return []string{"sh", "-c", "echo @bench setup a; exec sleep 1000"} }
 	slow.measurePrograms(t.Context(), g, []*benchmark{a}, "")

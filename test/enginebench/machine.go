@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,7 +23,8 @@ const bootTimeout = 2 * time.Minute
 // peer is one of the machines that are compared.
 type peer struct {
 	name    string
-	timeout time.Duration
+	timeout time.Duration // of one benchmark
+	verbose bool
 	boot    func(b boot) []string                               // a command line
 	runTrue func(g *guest) (args []string, verify func() error) // what does the work of `vm run -- true`
 
@@ -41,7 +43,7 @@ type boot struct {
 const bootArgs = "console=ttyS0 quiet panic=-1"
 
 func newPeer(name string, o options) *peer {
-	return &peer{name: name, timeout: o.timeout, times: make(map[string][]float64), failed: make(map[string]error)}
+	return &peer{name: name, timeout: o.timeout, verbose: o.verbose, times: make(map[string][]float64), failed: make(map[string]error)}
 }
 
 func vmPeer(o options) *peer {
@@ -104,7 +106,7 @@ func (p *peer) start(ctx context.Context, args []string, limit time.Duration, wa
 	cmd.Stdout, cmd.Stderr = c, c
 	cmd.WaitDelay = 5 * time.Second
 	err := cmd.Run()
-	if errors.Is(err, exec.ErrNotFound) || cmd.ProcessState == nil {
+	if cmd.ProcessState == nil { // it could not be started
 		return err
 	}
 	if u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
@@ -188,6 +190,9 @@ func (p *peer) measurePrograms(ctx context.Context, g *guest, benchmarks []*benc
 		if err == nil {
 			err = errEnded
 		}
+		if !slices.ContainsFunc(todo, func(b *benchmark) bool { return b.name == c.current }) {
+			c.current = "" // the machine did not end over a benchmark: what has no result fails with it
+		}
 		for len(todo) > 0 {
 			b := todo[0]
 			t, complete := c.timings[b.name]
@@ -222,6 +227,9 @@ func (t timing) verdict(b *benchmark) error {
 
 // record keeps what came of one benchmark.
 func (p *peer) record(b *benchmark, seconds float64, err error) {
+	if p.verbose {
+		log.Printf("%s: %s %.3f s, error %v", p.name, b.name, seconds, err)
+	}
 	switch {
 	case p.failed[b.name] != nil:
 	case err != nil:

@@ -31,7 +31,7 @@ import (
 type options struct {
 	vm, qemu, engine string
 	rounds, memory   int
-	quick            bool
+	quick, verbose   bool
 	run              *regexp.Regexp
 	timeout          time.Duration
 }
@@ -46,6 +46,7 @@ func main() {
 	flag.IntVar(&o.rounds, "n", 3, "rounds; the median counts")
 	flag.IntVar(&o.memory, "m", 1024, "guest memory in `MiB`")
 	flag.BoolVar(&o.quick, "quick", false, "a tenth of the work")
+	flag.BoolVar(&o.verbose, "v", false, "print each time as it is known")
 	flag.DurationVar(&o.timeout, "timeout", 10*time.Minute, "the longest that one benchmark may take")
 	flag.Func("run", "run only benchmarks whose name matches the `pattern`", func(s string) (err error) {
 		o.run, err = regexp.Compile(s)
@@ -98,7 +99,7 @@ func compare(ctx context.Context, o options) error {
 			}
 		}
 	}
-	fmt.Printf("%d rounds in %s; %d MiB, one hart; kernel %s\n\n", o.rounds, time.Since(began).Round(time.Second), o.memory, g.kernelVersion)
+	fmt.Printf("rounds %d, in %s; %d MiB, one hart; engine %s; kernel %s\n\n", o.rounds, time.Since(began).Round(time.Second), o.memory, o.engine, g.kernelVersion)
 	report(os.Stdout, groups, vm, qemu)
 	if n := len(vm.failed); n > 0 {
 		return fmt.Errorf("vm failed at %d benchmarks", n)
