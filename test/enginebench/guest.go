@@ -70,7 +70,7 @@ func prepare(ctx context.Context, groups []group, scratch string) (*guest, error
 	if g.work, err = compile(ctx, dir, "work", "integer", "float", "control", "memory", "system"); err != nil {
 		return nil, err
 	}
-	if len(ofKind(groups, debian)) > 0 {
+	if slices.ContainsFunc(benchmarks(groups), func(b *benchmark) bool { return b.kind == debian }) {
 		if g.disk, err = debianDisk(ctx, dir, images.Dir()); err != nil {
 			return nil, fmt.Errorf("making the disk of Debian's programs: %w", err)
 		}

@@ -126,16 +126,20 @@ var (
 	errEnded  = errors.New("the machine ended before")
 )
 
-// round runs everything once.
-func (p *peer) round(ctx context.Context, g *guest, groups []group) {
-	if wall, clock := ofKind(groups, bootWall), ofKind(groups, bootClock); len(wall)+len(clock) > 0 {
+// measure runs a group once.
+func (p *peer) measure(ctx context.Context, g *guest, work group) {
+	kinds := make(map[kind][]*benchmark)
+	for _, b := range work.benchmarks {
+		kinds[b.kind] = append(kinds[b.kind], b)
+	}
+	if wall, clock := kinds[bootWall], kinds[bootClock]; len(wall)+len(clock) > 0 {
 		p.measureBoot(ctx, g, wall, clock)
 	}
-	for _, b := range ofKind(groups, commandWall) {
+	for _, b := range kinds[commandWall] {
 		p.measureTrue(ctx, g, b)
 	}
-	p.measurePrograms(ctx, g, ofKind(groups, ownProgram), "")
-	p.measurePrograms(ctx, g, ofKind(groups, debian), g.disk)
+	p.measurePrograms(ctx, g, kinds[ownProgram], "")
+	p.measurePrograms(ctx, g, kinds[debian], g.disk)
 }
 
 // measureBoot boots to an init that ends at once.

@@ -90,12 +90,16 @@ func compare(ctx context.Context, o options) error {
 	}
 	began := time.Now()
 	for round := range o.rounds {
-		for i := range peers {
-			p := peers[(i+round)%len(peers)] // who is first changes, so that a host that gets hot or busy is unfair to both
-			log.Printf("round %d of %d: %s", round+1, o.rounds, p.name)
-			p.round(ctx, g, groups)
-			if ctx.Err() != nil {
-				return errors.New("interrupted")
+		for i := range groups {
+			// Both do a group before either does the next, and who is first changes: a host that is busy for some minutes is
+			// unfair to both.
+			for j := range peers {
+				p := peers[(i+j+round)%len(peers)]
+				log.Printf("round %d of %d: %s: %s", round+1, o.rounds, p.name, groups[i].title)
+				p.measure(ctx, g, groups[i])
+				if ctx.Err() != nil {
+					return errors.New("interrupted")
+				}
 			}
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"path"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -149,11 +148,6 @@ func benchmarks(groups []group) []*benchmark {
 		out = append(out, g.benchmarks...)
 	}
 	return out
-}
-
-// ofKind lists the benchmarks of a kind, in order.
-func ofKind(groups []group, k kind) []*benchmark {
-	return slices.DeleteFunc(benchmarks(groups), func(b *benchmark) bool { return b.kind != k })
 }
 
 func (b *benchmark) fill(s string) string { return strings.ReplaceAll(s, "@N@", strconv.Itoa(b.size)) }
