@@ -23,8 +23,8 @@ func NewManual() *Clock { return &Clock{manual: new(manual)} }
 // Manual says that the clock is moved by hand: an engine must ask Now, not the host, what time it is.
 func (c *Clock) Manual() bool { return c.manual != nil }
 
-// Set moves a clock made by NewManual, and calls the functions of the alarms that are due, in the order in which they were
-// set, on the caller's goroutine. An alarm set for the past fires at the next Set. Precondition: now is not before Now.
+// Set moves a clock made by NewManual, back too, and calls the functions of the alarms that are due, in the order in which they were
+// set, on the caller's goroutine. An alarm set for the past fires at the next Set.
 func (c *Clock) Set(now uint64) {
 	m := c.manual
 	m.now.Store(now)
