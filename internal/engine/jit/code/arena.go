@@ -85,7 +85,6 @@ func (a *Arena) Open() (*Region, error) {
 	a.free = a.free[:n-1]
 	r.state = open
 	if !r.poisoned {
-		populate(r.mem, r.base)
 		poison(r.mem)
 		r.poisoned = true
 	}

@@ -89,11 +89,7 @@ func (r *Region) Seal() {
 // there traps.
 func (r *Region) Free() {
 	a := r.arena
-	a.mu.Lock()
-	r.move(sealed, free)
-	a.sealed.remove(r)
-	a.mu.Unlock()
-
+	r.unlist()
 	// It is in neither list now, so it belongs to this goroutine, and the system call is not under the lock.
 	r.generation.Add(1)
 	poison(r.mem[:r.used])
@@ -105,7 +101,15 @@ func (r *Region) Free() {
 	a.mu.Unlock()
 }
 
-// move checks a transition: a region freed twice would be given to two compilers.
+// unlist takes a sealed region out of the queue.
+func (r *Region) unlist() {
+	r.arena.mu.Lock()
+	defer r.arena.mu.Unlock()
+	r.move(sealed, free)
+	r.arena.sealed.remove(r)
+}
+
+// move checks a transition: a region freed twice would be given to two compilers. Precondition: arena.mu is held.
 func (r *Region) move(from, to regionState) {
 	if r.state != from {
 		panic(fmt.Sprintf("code: region at %#x is in state %d, not %d", uintptr(r.base), r.state, from))
@@ -116,7 +120,11 @@ func (r *Region) move(from, to regionState) {
 // poison fills memory with INT3, so that a jump to where no code is ends at once and loudly, not somewhere later.
 func poison(b []byte) {
 	const int3 = 0xCC
-	for i := range b {
-		b[i] = int3
+	if len(b) == 0 {
+		return
+	}
+	b[0] = int3
+	for n := 1; n < len(b); n *= 2 {
+		copy(b[n:], b[:n])
 	}
 }

@@ -63,13 +63,6 @@ func unmapViews(write []byte, exec Addr) error {
 	return errors.Join(unix.Munmap(write), unix.MunmapPtr(p, uintptr(len(write))))
 }
 
-// populate makes the host commit a region's pages in both views with two system calls, where otherwise each page would fault twice.
-// A refusal (Linux before 5.14) costs the faults.
-func populate(write []byte, exec Addr) {
-	_ = unix.Madvise(write, unix.MADV_POPULATE_WRITE)
-	_, _, _ = unix.Syscall(unix.SYS_MADVISE, uintptr(exec), uintptr(len(write)), unix.MADV_POPULATE_READ)
-}
-
 // membarrier(2): commands that x/sys has no names for.
 const (
 	membarrierSyncCore         = 1 << 5 // MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE

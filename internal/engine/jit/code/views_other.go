@@ -6,5 +6,4 @@ package code
 
 func mapViews(int) ([]byte, Addr, error) { return nil, 0, ErrForbidden }
 func unmapViews([]byte, Addr) error      { return nil }
-func populate([]byte, Addr)              {}
 func serialize()                         {}
