@@ -44,6 +44,7 @@ func RunQEMU(ctx context.Context, qemu string, img *Image) ([]*Result, error) {
 }
 
 // Machine is a hart in U-mode with an image in its memory, and the least of a Linux below it.
+// Time stands still in it.
 type Machine struct {
 	Hart *hart.Hart
 	RAM  *memory.RAM
@@ -60,7 +61,7 @@ func NewMachine(img *Image) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := hart.New(hart.Config{RAM: ram, Bus: new(device.Bus), Clock: timebase.New(), PMP: 16})
+	h, err := hart.New(hart.Config{RAM: ram, Bus: new(device.Bus), Clock: timebase.NewManual(), PMP: 16})
 	if err != nil {
 		return nil, errors.Join(err, ram.Close())
 	}

@@ -80,7 +80,8 @@ func TestInterpreterAgreesWithItself(t *testing.T) {
 func TestUserLevelPrograms(t *testing.T) {
 	seed := firstSeed(t)
 	r := &Runner{New: func(h *hart.Hart) Engine { return interp.NewSize(h, 2) }}
-	for done := 0; done < programs()/5; done += batch {
+	start := time.Now()
+	for done := 0; done < programs(); done += batch {
 		img, err := difftest.Build(difftest.GenerateMany(seed+uint64(done), batch, difftest.All))
 		if err != nil {
 			t.Fatal(err)
@@ -89,4 +90,6 @@ func TestUserLevelPrograms(t *testing.T) {
 			t.Fatalf("programs of seeds from %d: %v", seed+uint64(done), err)
 		}
 	}
+	t.Logf("%d images of %d programs in %v: %d instructions, %d steps", r.Stats.Programs, batch, time.Since(start),
+		r.Stats.Instructions, r.Stats.Steps)
 }

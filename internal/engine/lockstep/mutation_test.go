@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/vmproject/vm/internal/engine"
+	"github.com/vmproject/vm/internal/engine/difftest"
 	"github.com/vmproject/vm/internal/engine/hart"
 	"github.com/vmproject/vm/internal/engine/interp"
 	"github.com/vmproject/vm/internal/engine/riscv"
@@ -180,6 +181,20 @@ func TestDifferenceOfLongStepsIsReported(t *testing.T) {
 	}
 	d, ok := AsDivergence(r.Run(p))
 	if !ok || !strings.Contains(d.Why, "not with steps of one") || !strings.HasPrefix(d.First(), "x20") {
+		t.Errorf("got %v", d)
+	}
+}
+
+func TestMutationOfUserLevelProgramIsFound(t *testing.T) {
+	r := &Runner{New: func(h *hart.Hart) Engine {
+		return &saboteur{Interp: interp.New(h), h: h, at: 5000, do: func(h *hart.Hart) { h.F[3] ^= 1 }}
+	}}
+	img, err := difftest.Build(difftest.GenerateMany(1, batch, difftest.All))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, ok := AsDivergence(r.RunImage(img))
+	if !ok || !strings.HasPrefix(d.First(), "f3") {
 		t.Errorf("got %v", d)
 	}
 }
