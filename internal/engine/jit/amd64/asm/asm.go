@@ -135,7 +135,7 @@ func (a *Assembler) Nop(n int) {
 	for n > 0 && a.room() {
 		k := min(n, len(nops)-1)
 		if a.Trace != nil {
-			a.Trace(a.pos, Inst{form: &forms[formOf[NOP][kPlain]], Imm: int64(k)})
+			a.Trace(a.pos, Inst{form: &forms[formOf[NOP][kPlain]], imm: int64(k)})
 		}
 		a.pos += copy(a.buf[a.pos:], nops[k])
 		n -= k

@@ -24,6 +24,54 @@ func instances() int {
 	return 1000
 }
 
+// The decoders are compared with the listing, so the listing must be what the caller asked for: each operand that the method was given, in that
+// order, and nothing else.
+func TestListingHasOperandsInOrder(t *testing.T) {
+	a, o := new(Assembler), newOperands()
+	buf := make([]byte, 64)
+	var listed Inst
+	a.Trace = func(_ int, i Inst) { listed = i }
+	for _, v := range variants() {
+		for range 20 {
+			a.Reset(buf, 0)
+			o.made = o.made[:0]
+			v.emit(a, o)
+			name, args, _ := strings.Cut(strings.TrimPrefix(listed.String(), "lock "), " ")
+			printed := strings.FieldsFunc(args, func(r rune) bool { return r == ',' })
+			if n := len(o.made); len(printed) == n+1 && printed[n] == "cl" { // a shift by cl
+				printed = printed[:n]
+			}
+			if (name != v.op.String() && v.op != MOVABS) || len(printed) != len(o.made) {
+				t.Fatalf("%v %v is listed as %v", v.op, o.made, listed)
+			}
+			for n, operand := range o.made {
+				if !isListedAs(operand, printed[n]) {
+					t.Errorf("%v %v is listed as %v", v.op, o.made, listed)
+				}
+			}
+		}
+	}
+}
+
+// isListedAs tells whether text names operand, a register in any of its sizes, a number as far as the operand's size lets it.
+func isListedAs(operand any, text string) bool {
+	switch operand := operand.(type) {
+	case Reg:
+		for size := S8; size <= S64; size++ {
+			if regName(uint8(operand), size) == text {
+				return true
+			}
+		}
+		return false
+	case int64:
+		v, err := strconv.ParseUint(text, 0, 64)
+		return err == nil && (uint64(operand) == v || uint64(uint32(operand)) == v || uint64(uint16(operand)) == v || uint64(uint8(operand)) == v)
+	case Mem:
+		return strings.HasSuffix(text, operand.String())
+	}
+	return fmt.Sprint(operand) == text
+}
+
 func TestDecodedByXArch(t *testing.T) {
 	code, listing := generate(t, instances())
 	wrong := make(map[*form]bool)

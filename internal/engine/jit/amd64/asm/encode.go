@@ -36,7 +36,7 @@ func (a *Assembler) reg(f *form, size Size, reg, rm, v uint8, imm int64) {
 	}
 	e := f.enc
 	if a.Trace != nil {
-		a.Trace(a.pos, Inst{form: f, size: size, reg: reg, rm: rm, v: v, Imm: imm})
+		a.Trace(a.pos, Inst{form: f, size: size, reg: reg, rm: rm, v: v, imm: imm})
 	}
 	opcode, tail := immediate(e, size, imm)
 	var rexBits uint64 // W, R, X, B as in REX
@@ -52,7 +52,7 @@ func (a *Assembler) reg(f *form, size Size, reg, rm, v uint8, imm int64) {
 		acc, n = vexPrefix(e, rexBits, v)
 	} else {
 		// Without a REX prefix, byte registers 4 to 7 are ah, ch, dh and bh.
-		if (size == S8 && e&rm8 == 0 && (reg|rm)&^3 != 0) || (e&rm8 != 0 && rm&^3 != 0) {
+		if (size == S8 && (reg|rm)&^3 != 0) || (e&rm8 != 0 && rm&^3 != 0) {
 			rexBits |= 0x40
 		}
 		acc, n = legacyPrefix(e, size, rexBits)
@@ -91,7 +91,7 @@ func (a *Assembler) mem(f *form, size Size, reg, v uint8, m Mem, imm int64) {
 	}
 	e := f.enc
 	if a.Trace != nil {
-		a.Trace(a.pos, Inst{form: f, size: size, reg: reg, v: v, mem: m, inMemory: true, Imm: imm})
+		a.Trace(a.pos, Inst{form: f, size: size, reg: reg, v: v, mem: m, inMemory: true, imm: imm})
 	}
 	opcode, tail := immediate(e, size, imm)
 	base, index := m.base(), m.index()
@@ -240,8 +240,10 @@ func vexPrefix(e enc, rexBits uint64, v uint8) (acc uint64, n uint) {
 
 // noForm and noSize report an instruction that does not exist: a mistake in the program that uses the assembler.
 
+//go:noinline
 func noForm(op Op, k kind) { panic(fmt.Sprintf("asm: %v does not take operands %s", op, kindNames[k])) }
 
+//go:noinline
 func noSize(f *form, size Size) {
 	panic(fmt.Sprintf("asm: %v %s does not come in a size of %d bytes", f.op, strings.Join(shapes[f.shape].operands, ", "), size.Bytes()))
 }

@@ -188,7 +188,8 @@ type shape struct {
 	order    order
 }
 
-// The index. formOf[op][k] is the place in forms of the form of op that method k emits, 0 if it has none.
+// The index. formOf[op][k] is the place in forms of the form of op that method k emits, 0 if it has none. Where two rows
+// would do, the first one is taken.
 var (
 	forms  = []form{{}}
 	shapes []shape

@@ -33,22 +33,41 @@ func variants() []variant {
 	return all
 }
 
-// operands makes up operands, of the sort that go wrong first more often than chance would.
-type operands struct{ *rand.Rand }
+// operands makes up operands, of the sort that go wrong first more often than chance would, and remembers them in the order of the making.
+type operands struct {
+	*rand.Rand
+	made []any
+}
 
-func (o operands) r() Reg { return Reg(o.IntN(16)) }
-func (o operands) x() XMM { return XMM(o.IntN(16)) }
+func (o *operands) r() Reg {
+	r := Reg(o.IntN(16))
+	o.made = append(o.made, r)
+	return r
+}
+
+func (o *operands) x() XMM {
+	x := XMM(o.IntN(16))
+	o.made = append(o.made, x)
+	return x
+}
 
 // byte is an immediate of one byte. Of pclmulqdq only two bits count, and decoders differ in what they make of the others.
-func (o operands) byte(op Op) uint8 {
+func (o *operands) byte(op Op) uint8 {
 	b := uint8(o.Uint32())
 	if op == PCLMULQDQ || op == VPCLMULQDQ {
 		b &= 0x11
 	}
+	o.made = append(o.made, int64(b))
 	return b
 }
 
-func (o operands) i() int32 {
+func (o *operands) i() int32 {
+	i := o.number()
+	o.made = append(o.made, int64(i))
+	return i
+}
+
+func (o *operands) number() int32 {
 	edges := []int32{0, 1, -1, 127, 128, -128, -129, 255, 256, 32767, 32768, -32768, -32769, 65535, 65408, 1<<31 - 1, -1 << 31}
 	switch o.IntN(3) {
 	case 0:
@@ -59,25 +78,31 @@ func (o operands) i() int32 {
 	return int32(o.Uint32())
 }
 
-func (o operands) m() Mem {
-	scale := 1 << o.IntN(4)
-	index := o.r()
+func (o *operands) m() Mem {
+	m := o.address()
+	o.made = append(o.made, m)
+	return m
+}
+
+func (o *operands) address() Mem {
+	base, scale := Reg(o.IntN(16)), 1<<o.IntN(4)
+	index := RSP
 	for index == RSP {
-		index = o.r()
+		index = Reg(o.IntN(16))
 	}
 	switch o.IntN(8) {
 	case 0:
-		return Abs(o.i())
+		return Abs(o.number())
 	case 1:
-		return Scaled(index, scale, o.i())
+		return Scaled(index, scale, o.number())
 	case 2, 3, 4:
-		return Indexed(o.r(), index, scale, o.i())
+		return Indexed(base, index, scale, o.number())
 	}
-	return At(o.r(), o.i())
+	return At(base, o.number())
 }
 
 // emit calls the method of v with random operands.
-func (v variant) emit(a *Assembler, o operands) {
+func (v variant) emit(a *Assembler, o *operands) {
 	op, size := v.op, v.size
 	switch v.kind {
 	case kPlain:
@@ -95,7 +120,9 @@ func (v variant) emit(a *Assembler, o operands) {
 	case kRI:
 		a.RI(op, size, o.r(), o.i())
 	case kRQ:
-		a.reg(lookup(op, kRQ), size, 0, uint8(o.r()), 0, int64(o.Uint64())) // MovImm chooses the size itself
+		r, imm := o.r(), int64(o.Uint64())
+		o.made = append(o.made, imm)
+		a.reg(lookup(op, kRQ), size, 0, uint8(r), 0, imm) // MovImm chooses the size itself
 	case kMI:
 		a.MI(op, size, o.m(), o.i())
 	case kRRI:
@@ -143,6 +170,8 @@ func (v variant) emit(a *Assembler, o operands) {
 	}
 }
 
+func newOperands() *operands { return &operands{Rand: rand.New(rand.NewPCG(1, 2))} }
+
 // A line is an instruction that was asked for, and its length.
 type line struct {
 	Inst
@@ -157,9 +186,10 @@ func generate(tb testing.TB, n int) (code []byte, listing []line) {
 	a.Reset(make([]byte, len(all)*n*15+slack), 0)
 	listing = make([]line, 0, len(all)*n)
 	a.Trace = func(at int, i Inst) { listing = append(listing, line{Inst: i, at: at}) }
-	o := operands{rand.New(rand.NewPCG(1, 2))}
+	o := newOperands()
 	for _, v := range all {
 		for range n {
+			o.made = o.made[:0]
 			v.emit(a, o)
 			listing[len(listing)-1].end = a.Pos()
 		}

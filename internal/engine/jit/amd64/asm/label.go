@@ -176,6 +176,6 @@ const noLabel Label = -1
 
 func (a *Assembler) traceJump(op Op, l Label, addr uintptr) {
 	if a.Trace != nil {
-		a.Trace(a.pos, Inst{form: lookup(op, kRel), label: l, Imm: int64(addr)})
+		a.Trace(a.pos, Inst{form: lookup(op, kRel), label: l, imm: int64(addr)})
 	}
 }

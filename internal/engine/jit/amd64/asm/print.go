@@ -15,7 +15,7 @@ type Inst struct {
 	inMemory   bool // ModRM.rm is mem, not the register rm
 	mem        Mem
 	label      Label // of a jump, or noLabel
-	Imm        int64 // the immediate; the address of a jump that has no label; the length of a nop
+	imm        int64 // the immediate; the address of a jump that has no label; the length of a nop
 }
 
 // String is the instruction in Intel syntax. Labels are called L and their number.
@@ -81,12 +81,12 @@ func (i Inst) immediate() string {
 	if k := i.form.enc & immMask; k == ib || k == ish {
 		bits = 8
 	}
-	return fmt.Sprintf("%#x", uint64(i.Imm)<<(64-bits)>>(64-bits))
+	return fmt.Sprintf("%#x", uint64(i.imm)<<(64-bits)>>(64-bits))
 }
 
 func (i Inst) target() string {
 	if i.label == noLabel {
-		return fmt.Sprintf("%#x", uint64(i.Imm))
+		return fmt.Sprintf("%#x", uint64(i.imm))
 	}
 	return fmt.Sprintf("L%d", i.label)
 }
