@@ -37,7 +37,16 @@ type Arena struct {
 // New reserves size bytes of code memory in regions of regionSize bytes, which is a power of two of at least [MinRegion]; size is
 // a multiple of it and at most [MaxSize]. The host commits memory as regions are opened. The error wraps [ErrForbidden] where the
 // host does not allow generated code.
-func New(size, regionSize int) (*Arena, error) {
+func New(size, regionSize int) (*Arena, error) { return newArena(size, regionSize, mapViews) }
+
+// NewForPerf is New for when a [PerfMap] is written. Linux perf consults that for anonymous memory only and takes a memfd for a file
+// without symbols, so the two views are of anonymous shared memory instead. They are W^X as well, but the kernel would not refuse to
+// make the execute view writable.
+func NewForPerf(size, regionSize int) (*Arena, error) {
+	return newArena(size, regionSize, mapViewsForPerf)
+}
+
+func newArena(size, regionSize int, mapViews func(int) ([]byte, Addr, error)) (*Arena, error) {
 	if regionSize < MinRegion || regionSize&(regionSize-1) != 0 || size < regionSize || size%regionSize != 0 || size > MaxSize {
 		return nil, fmt.Errorf("code memory of %d bytes in regions of %d: regions are powers of two from %d, and fill at most %d bytes",
 			size, regionSize, MinRegion, MaxSize)
@@ -67,7 +76,7 @@ func (a *Arena) Close() error {
 	return err
 }
 
-// Base is the address of the first byte, and Size the length in bytes.
+// Base is the address of the first byte.
 func (a *Arena) Base() Addr { return a.exec }
 
 // Size is the length in bytes.

@@ -3,6 +3,9 @@ package code
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -11,7 +14,7 @@ import (
 
 const testRegion = 64 << 10
 
-func newArena(tb testing.TB, size, regionSize int) *Arena {
+func makeArena(tb testing.TB, size, regionSize int) *Arena {
 	tb.Helper()
 	a, err := New(size, regionSize)
 	if err != nil {
@@ -75,13 +78,13 @@ func TestNewRefusesOddSizes(t *testing.T) {
 			t.Errorf("New(%d, %d): %v: blames the host", s.size, s.region, err)
 		}
 	}
-	newArena(t, 3*4096, 4096)  // sizes need not be powers of two
-	newArena(t, MaxSize, 4096) // nothing is committed before it is used
+	makeArena(t, 3*4096, 4096)  // sizes need not be powers of two
+	makeArena(t, MaxSize, 4096) // nothing is committed before it is used
 }
 
 func TestRegionsDoNotOverlapAndAreBounded(t *testing.T) {
 	const n = 5
-	a := newArena(t, n*testRegion, testRegion)
+	a := makeArena(t, n*testRegion, testRegion)
 	seen := map[Addr]bool{}
 	for range n {
 		r := mustOpen(t, a)
@@ -99,7 +102,7 @@ func TestRegionsDoNotOverlapAndAreBounded(t *testing.T) {
 }
 
 func TestAlloc(t *testing.T) {
-	a := newArena(t, 4096, 4096)
+	a := makeArena(t, 4096, 4096)
 	r := mustOpen(t, a)
 	if r.Room() != 4096 {
 		t.Errorf("room of an empty region: %d", r.Room())
@@ -133,7 +136,7 @@ func TestAlloc(t *testing.T) {
 
 // Room must never be negative: the last block may end past the last aligned byte.
 func TestRoomAtTheUnalignedEnd(t *testing.T) {
-	r := mustOpen(t, newArena(t, 4096, 4096))
+	r := mustOpen(t, makeArena(t, 4096, 4096))
 	mustAlloc(t, r, 4095)
 	if r.Room() != 0 {
 		t.Errorf("room: %d", r.Room())
@@ -144,7 +147,7 @@ func TestRoomAtTheUnalignedEnd(t *testing.T) {
 }
 
 func TestUnusedCodeTraps(t *testing.T) {
-	a := newArena(t, 4096, 4096)
+	a := makeArena(t, 4096, 4096)
 	r := mustOpen(t, a)
 	all := a.Writable(r.Base(), r.Size())
 	poisoned := bytes.Repeat([]byte{0xCC}, r.Size())
@@ -165,7 +168,7 @@ func TestUnusedCodeTraps(t *testing.T) {
 }
 
 func TestFreeMovesTheGeneration(t *testing.T) {
-	a := newArena(t, 2*4096, 4096)
+	a := makeArena(t, 2*4096, 4096)
 	first, second := mustOpen(t, a), mustOpen(t, a)
 	mustAlloc(t, first, 4096)
 	second.Seal()
@@ -198,7 +201,7 @@ func TestFreeMovesTheGeneration(t *testing.T) {
 
 func TestOldestIsFirstSealed(t *testing.T) {
 	const n = 6
-	a := newArena(t, n*4096, 4096)
+	a := makeArena(t, n*4096, 4096)
 	var rs [n]*Region
 	for i := range rs {
 		rs[i] = mustOpen(t, a)
@@ -216,7 +219,7 @@ func TestOldestIsFirstSealed(t *testing.T) {
 }
 
 func TestRegionStatesAreChecked(t *testing.T) {
-	a := newArena(t, 4096, 4096)
+	a := makeArena(t, 4096, 4096)
 	r := mustOpen(t, a)
 	mustPanic(t, "freeing an open region", r.Free)
 	r.Seal()
@@ -228,7 +231,7 @@ func TestRegionStatesAreChecked(t *testing.T) {
 }
 
 func TestTranslationBetweenViews(t *testing.T) {
-	a := newArena(t, 4*4096, 4096)
+	a := makeArena(t, 4*4096, 4096)
 	r := mustOpen(t, a)
 	b := mustAlloc(t, r, 64)
 	copy(b.Bytes, "code")
@@ -267,9 +270,63 @@ func TestTranslationBetweenViews(t *testing.T) {
 	mustPanic(t, "a patch past the end", func() { a.Patch(end, 0) })
 }
 
-// Neither view can be turned into the other by mprotect or mapped again: W^X holds even against a bug in this process.
+// mapping is the line of /proc/self/maps for an address.
+func mapping(t *testing.T, at uintptr) (protection, name string) {
+	t.Helper()
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(maps)) {
+		var lo, hi uintptr
+		var skip string
+		if _, err := fmt.Sscanf(line, "%x-%x %s %s %s %s %s", &lo, &hi, &protection, &skip, &skip, &skip, &name); err == nil && lo <= at && at < hi {
+			return protection, name
+		}
+	}
+	t.Fatalf("nothing is mapped at %#x", at)
+	return "", ""
+}
+
+func TestViewsAreNeverBoth(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		make func(int, int) (*Arena, error)
+		file string
+	}{
+		{"New", New, "/memfd:vm-code"},
+		{"NewForPerf", NewForPerf, "/dev/zero"}, // what perf takes for anonymous
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a, err := c.make(2*MinRegion, MinRegion)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				r := mustOpen(t, a)
+				at := install(t, r, moveImmediate(7)...)
+				r.Seal()
+				if got := EnterDetached(at, nil); got != 7 {
+					t.Errorf("code returns %d", got)
+				}
+				w := uintptr(unsafe.Pointer(unsafe.SliceData(a.Writable(at, 1))))
+				if p, name := mapping(t, uintptr(at)); p != "r-xs" || name != c.file {
+					t.Errorf("the execute view is %s of %s", p, name)
+				}
+				if p, name := mapping(t, w); p != "rw-s" || name != c.file {
+					t.Errorf("the write view is %s of %s", p, name)
+				}
+			}
+			if err := a.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// W^X of code that runs holds even against a bug in this process.
 func TestExecuteViewCannotBecomeWritable(t *testing.T) {
-	a := newArena(t, 4096, 4096)
+	a := makeArena(t, 4096, 4096)
 	view := unsafe.Slice(pointer(a.Base()), a.Size())
 	if err := unix.Mprotect(view, unix.PROT_READ|unix.PROT_WRITE); !errors.Is(err, unix.EACCES) {
 		t.Errorf("mprotect(PROT_WRITE) of the execute view: %v", err)
@@ -283,7 +340,7 @@ func TestExecuteViewCannotBecomeWritable(t *testing.T) {
 func pointer(at Addr) *byte { return *(**byte)(unsafe.Pointer(&at)) }
 
 func BenchmarkAlloc(b *testing.B) {
-	a := newArena(b, testRegion, testRegion)
+	a := makeArena(b, testRegion, testRegion)
 	r := mustOpen(b, a)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -295,7 +352,7 @@ func BenchmarkAlloc(b *testing.B) {
 
 // The cost of a region's life apart from compiling: poisoning what was used, the barrier, the lists.
 func BenchmarkRegionReuse(b *testing.B) {
-	a := newArena(b, testRegion, testRegion)
+	a := makeArena(b, testRegion, testRegion)
 	b.ReportAllocs()
 	for b.Loop() {
 		r := mustOpen(b, a)
@@ -327,7 +384,7 @@ func BenchmarkRegionFirstOpen(b *testing.B) {
 }
 
 func BenchmarkPatch(b *testing.B) {
-	a := newArena(b, 4096, 4096)
+	a := makeArena(b, 4096, 4096)
 	b.ReportAllocs()
 	var v uint32
 	for b.Loop() {
@@ -337,7 +394,7 @@ func BenchmarkPatch(b *testing.B) {
 }
 
 func BenchmarkSerialize(b *testing.B) {
-	a := newArena(b, 4096, 4096)
+	a := makeArena(b, 4096, 4096)
 	b.ReportAllocs()
 	for b.Loop() {
 		a.Serialize()

@@ -11,7 +11,7 @@
 // An arena is one memfd mapped twice: a view that can be written and never executed, and a view that can be executed and
 // never written. Nothing changes protection afterwards, so there are no system calls on hot paths, and other harts
 // keep executing a page while one writes to it. The file is sealed before the execute view is made: the kernel then refuses
-// to make that view writable, whoever asks. Addresses of generated code ([Addr]) are always those of the execute view; bytes
+// to make that view writable, whoever asks ([NewForPerf] differs). Addresses of generated code ([Addr]) are always those of the execute view; bytes
 // to write are always slices of the write view.
 //
 // # Publication
@@ -22,15 +22,16 @@
 //   - x86-64 keeps stores in order (TSO). The bytes of the block are older in the compiler's program order than the store
 //     that publishes it, so no core sees the second without the first. Go's atomic stores are locked instructions,
 //     and the compiler moves no store across them.
-//   - Instruction fetch is coherent: a core's instruction caches are snooped by physical address, which the two views
-//     share. A core that has the line from an earlier life of the region loses it, and what it decoded from it, when the write
-//     takes ownership of the line.
-//   - A core could only run stale bytes that were in its pipeline, unretired, when the store came. Processors detect that by
-//     physical address, too, and restart (Intel SDM 3A §9.1.3 "Handling Self- and Cross-Modifying Code" and §13.6; AMD APM 2 §7.6.1). Their
-//     manuals promise it for one linear address, and ask for a serializing instruction in between when it was another that was written.
-//     [Arena.Serialize] is that instruction on every core that runs a thread of this process. Freed regions need it once, after the
-//     last hart has left and before the region is reused, and [Region.Free] does that. Thereafter no core has decoded bytes of the old life,
-//     and none jumps there before the new code is published.
+//   - Instruction fetch is coherent: a core's instruction caches are snooped by physical address, which the two views share. A
+//     core that has the line from an earlier life of the region loses it, with what it decoded from it, when the write takes
+//     ownership of the line.
+//   - What remains is stale bytes in a pipeline, fetched ahead and not retired when the store came. Processors notice that by physical
+//     address, too, and restart. To the letter, the manuals promise it for code written through the address that it executes
+//     at, and otherwise ask for a serializing instruction on the executing core (Intel SDM volume 3, "Self-Modifying Code" and
+//     "Handling Self- and Cross-Modifying Code"; AMD APM volume 2, "Cross-Modifying Code"). [Arena.Serialize] is that, on
+//     every core that runs a thread of this process. [Region.Free] does it, so that no core keeps anything of a life
+//     in which the code really ran; what is fetched ahead later is poison, which no published path leads to. A publication by itself does
+//     not, as in other translators with two views; a tier whose compilations are long can afford to.
 //   - [Arena.Patch] changes code that others may be executing: four aligned bytes with one store, which fetch sees whole, before or
 //     after. Either target is right at that moment, as the old one stays valid until its region is freed.
 //
@@ -52,5 +53,10 @@ var ErrForbidden = errors.New("the host does not allow generated code")
 // Align is the alignment of every block in bytes: that of a fetch window of the processors around.
 const Align = 16
 
-// StackBytes is how much of the stack generated code may use below its entry stack pointer, return addresses included.
-const StackBytes = 512
+const (
+	// StackBytes is how much of the stack generated code may use below its entry stack pointer, its return address included.
+	StackBytes = enterFrame - 8
+
+	// enterFrame is the frame of Enter in assembly: that stack, and a word for g above it. NOSPLIT functions share 800 bytes.
+	enterFrame = 520
+)

@@ -18,8 +18,8 @@ package code
 // The runtime's handlers run on their own stack, with g from thread-local storage and with MXCSR and the direction flag reset by the
 // kernel, which restores all of it on return. What they do with a PC that is in no Go function:
 //
-//   - SIGURG (preemption): the goroutine is not at a safe point, so the handler returns. Under EnterDetached the runtime does not
-//     even send it.
+//   - SIGURG (preemption): a PC outside Go is no safe point, so the handler returns. Under EnterDetached the goroutine does not even
+//     count as one to preempt.
 //   - SIGPROF: the sample counts for runtime._ExternalCode; no stack is followed, so RSP and RBP may be anything.
 //
 // Tracebacks of this goroutine made by others start where EnterDetached called the runtime, and never see generated code.
@@ -29,16 +29,14 @@ package code
 // A synchronous signal (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP) in generated code is a bug of the translator. What Go 1.26 does with it, as
 // TestFault shows:
 //
-//   - Under EnterDetached: the process dies with "SIGSEGV: segmentation violation", "PC=0x7f... m=.. sigcode=..", and
-//     "signal arrived during external code execution"-like tracebacks, then the registers. Nothing can recover it.
-//   - Under Enter, with RSP as at entry or not, an address below 4096 or a division error becomes a Go panic at the call
-//     of Enter, which recover would catch, with the MXCSR of generated code still in force. So do not recover around Enter. Any other address
-//     is "fatal error: fault", and INT3 (SIGTRAP) kills the process at once.
+//   - Under EnterDetached the process dies: "SIGSEGV: segmentation violation", "PC=0x7f... m=3 sigcode=1 addr=0x8", the stacks of the
+//     goroutines, with EnterDetached on top of this one, and the registers of generated code. Nothing can recover it.
+//   - Under Enter, an address below 4096 or a division error becomes a Go panic in Enter, if RSP is as at entry. It can be recovered, but
+//     then Go runs on with the MXCSR of generated code: so do not recover around Enter. With another RSP it is "fatal error: unknown
+//     caller pc", and any other address is "fatal error: fault".
+//   - INT3 (SIGTRAP), which is what memory without code is filled with, kills the process in both.
 
 import "unsafe"
-
-// enterFrame is the frame of Enter: the stack of generated code, and a word for g.
-const enterFrame = StackBytes + 8
 
 // Enter calls generated code at an address with base in RBP and returns its exit code. The goroutine counts as running Go code
 // meanwhile, and nothing can preempt it: a collector that wants to stop the world waits for it. It is for code that returns in

@@ -91,7 +91,7 @@ func newState(tb testing.TB) []uint64 {
 // newRegion is an open region of an arena of its own.
 func newRegion(tb testing.TB) *Region {
 	tb.Helper()
-	return mustOpen(tb, newArena(tb, testRegion, testRegion))
+	return mustOpen(tb, makeArena(tb, testRegion, testRegion))
 }
 
 func TestEnterResults(t *testing.T) {

@@ -21,7 +21,7 @@ func mapViews(size int) (write []byte, exec Addr, err error) {
 	if err := unix.Ftruncate(fd, int64(size)); err != nil {
 		return nil, 0, fmt.Errorf("ftruncate: %w", err)
 	}
-	write, err = unix.Mmap(fd, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	w, err := unix.MmapPtr(fd, 0, nil, uintptr(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return nil, 0, forbidden("mmap for writing", err)
 	}
@@ -29,13 +29,39 @@ func mapViews(size int) (write []byte, exec Addr, err error) {
 	// Kernels before 5.1 refuse, which leaves the views as they are.
 	_, _ = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_FUTURE_WRITE|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL)
 	// Readable, because code has constants beside it.
-	p, err := unix.MmapPtr(fd, 0, nil, uintptr(size), unix.PROT_READ|unix.PROT_EXEC, unix.MAP_SHARED)
+	x, err := unix.MmapPtr(fd, 0, nil, uintptr(size), unix.PROT_READ|unix.PROT_EXEC, unix.MAP_SHARED)
 	if err != nil {
-		_ = unix.Munmap(write)
+		_ = unix.MunmapPtr(w, uintptr(size))
 		return nil, 0, forbidden("mmap for executing", err)
 	}
+	return views(w, x, size)
+}
+
+// mapViewsForPerf maps shared memory without a file, which perf knows as "/dev/zero" and takes for anonymous. A second view of it
+// is what mremap makes of an old size of 0. Each view is executable or writable at any moment, as with a file.
+func mapViewsForPerf(size int) (write []byte, exec Addr, err error) {
+	x, err := unix.MmapPtr(-1, 0, nil, uintptr(size), unix.PROT_READ|unix.PROT_EXEC, unix.MAP_SHARED|unix.MAP_ANON|unix.MAP_NORESERVE)
+	if err != nil {
+		return nil, 0, forbidden("mmap for executing", err)
+	}
+	w, err := unix.MremapPtr(x, 0, nil, uintptr(size), unix.MREMAP_MAYMOVE)
+	if err != nil {
+		_ = unix.MunmapPtr(x, uintptr(size))
+		return nil, 0, forbidden("mremap", err)
+	}
+	if err := unix.Mprotect(unsafe.Slice((*byte)(w), size), unix.PROT_READ|unix.PROT_WRITE); err != nil {
+		_ = unix.MunmapPtr(x, uintptr(size))
+		_ = unix.MunmapPtr(w, uintptr(size))
+		return nil, 0, forbidden("mprotect for writing", err)
+	}
+	return views(w, x, size)
+}
+
+// views is two mappings as an arena has them. The slice is safe: its memory is mapped until unmapViews, is not the collector's, and is
+// reached otherwise only through the execute view, which nobody writes to.
+func views(w, x unsafe.Pointer, size int) ([]byte, Addr, error) {
 	register()
-	return write, Addr(p), nil
+	return unsafe.Slice((*byte)(w), size), Addr(x), nil
 }
 
 // memfd asks for a file that no execve can run, which is no hindrance to mapping it, and which the sysctl vm.memfd_noexec
@@ -60,7 +86,8 @@ func forbidden(what string, err error) error {
 func unmapViews(write []byte, exec Addr) error {
 	// Not a pointer into Go's memory, so the conversion is what the mapping's maker gave, back.
 	p := *(*unsafe.Pointer)(unsafe.Pointer(&exec))
-	return errors.Join(unix.Munmap(write), unix.MunmapPtr(p, uintptr(len(write))))
+	n := uintptr(len(write))
+	return errors.Join(unix.MunmapPtr(unsafe.Pointer(unsafe.SliceData(write)), n), unix.MunmapPtr(p, n))
 }
 
 // membarrier(2): commands that x/sys has no names for.
