@@ -1,13 +1,14 @@
 # make run    builds, obtains the default guest once, boots it to a shell
 # make test   everything CI runs
 # make bench  the figures of SPECIFICATION.md
+# make bench-engine  vm and QEMU side by side
 
 GO      ?= go
 VM      := bin/vm
 SOURCES := $(shell find . -name '*.go' -o -name '*.s' -o -name '*.sh') go.mod go.sum
 export CGO_ENABLED = 0
 
-.PHONY: run build test tools lint cross unit race boot fuzz bench clean
+.PHONY: run build test tools lint cross unit race boot fuzz bench bench-engine clean
 
 run: build
 	$(VM) run
@@ -57,6 +58,11 @@ fuzz:
 bench: build
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/...
 	$(GO) test -count=1 -run '^$$' -bench . -benchtime 3x ./test/boot -vm $(abspath $(VM))
+
+# vm and QEMU side by side; ARGS='-quick -n 1' or ARGS='-run "fib|gcc"' for less of it.
+bench-engine: build
+	@.ci/tools gcc-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-system-misc
+	$(GO) run ./test/enginebench -vm $(VM) $(ARGS)
 
 clean:
 	rm -rf bin

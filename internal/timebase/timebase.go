@@ -1,6 +1,7 @@
 // Package timebase is the machine's clock: the 10 MHz counter behind mtime, the time CSR and every timer compare register.
 //
-// There is one [Clock] a machine. It follows the host's monotonic clock, so the guest's time passes while the guest sleeps.
+// There is one [Clock] a machine. It follows the host's monotonic clock, so the guest's time passes while the guest sleeps;
+// or it is moved by hand (manual.go).
 package timebase
 
 import (
@@ -14,13 +15,21 @@ const Frequency = 10_000_000
 const tick = time.Second / Frequency
 
 // Clock counts ticks since it was made. Safe for concurrent use.
-type Clock struct{ start time.Time }
+type Clock struct {
+	start  time.Time
+	manual *manual // nil in a clock that follows the host's
+}
 
 // New starts a clock at zero.
 func New() *Clock { return &Clock{start: time.Now()} }
 
 // Now is the present count in ticks.
-func (c *Clock) Now() uint64 { return uint64(time.Since(c.start) / tick) }
+func (c *Clock) Now() uint64 {
+	if c.manual != nil {
+		return c.manual.now.Load()
+	}
+	return uint64(time.Since(c.start) / tick)
+}
 
 // Alarm calls a function each time the clock reaches a deadline. Safe for concurrent use.
 type Alarm struct {
@@ -39,6 +48,10 @@ func (c *Clock) NewAlarm(f func()) *Alarm { return &Alarm{clock: c, f: f} }
 // Set arms the alarm for a deadline in ticks, replacing an earlier one. A deadline in the past fires at once; a deadline
 // of all ones never fires, by the convention of mtimecmp and stimecmp (Privileged 1.13 §3.2.1).
 func (a *Alarm) Set(deadline uint64) {
+	if m := a.clock.manual; m != nil {
+		m.set(a, deadline)
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.timer != nil {

@@ -172,6 +172,39 @@ func TestGenerateIsDeterministic(t *testing.T) {
 	}
 }
 
+// A fragment leaves the registers alone that it is asked to keep.
+func TestFragmentsKeepRegisters(t *testing.T) {
+	const keep = 1<<1 | 1<<25 | 1<<26 | 1<<27
+	f := NewFragments(rand.New(rand.NewPCG(1, 2)), All, keep)
+	var programs []*Program
+	for seed := range uint64(100) {
+		p := &Program{Seed: seed, Code: f.Piece(100, seed%2 == 0)}
+		p.X[regGP] = MemSize / 2
+		p.X[regSP], p.X[regS0] = FragmentPointers(MemSize / 2)
+		for r := range uint64(32) {
+			if keep>>r&1 != 0 {
+				p.X[r] = seed + r
+			}
+		}
+		programs = append(programs, p)
+	}
+	img, err := Build(programs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	results, err := RunEngine(img, newInterp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range results {
+		for n := range r.X {
+			if keep>>n&1 != 0 && r.X[n] != programs[i].X[n] {
+				t.Fatalf("fragment %d writes x%d\n%s", i, n, programs[i].Listing())
+			}
+		}
+	}
+}
+
 // Every operation that programs may use is used.
 func TestGenerateCoversTheTable(t *testing.T) {
 	used := map[riscv.Op]bool{}

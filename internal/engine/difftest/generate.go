@@ -41,7 +41,7 @@ var wrongInQEMU = map[riscv.Op]bool{riscv.CTZW: true}
 
 // Generate makes the program of a seed: 100 instructions at least.
 func Generate(seed uint64, exts Exts) *Program {
-	g := &generator{rand: rand.New(rand.NewPCG(seed, 0x5eed)), ops: opsOf(exts), exts: exts}
+	g := &generator{rand: rand.New(rand.NewPCG(seed, 0x5eed)), ops: opsOf(exts), exts: exts, keep: roles}
 	p := &Program{Seed: seed}
 	for i := range p.X {
 		p.X[i] = g.integer()
@@ -79,14 +79,50 @@ func GenerateMany(seed uint64, n int, exts Exts) []*Program {
 	return programs
 }
 
+// Fragments makes pieces of code for programs that somebody else makes. A piece is entered at its start, left at its end, and
+// position independent. It expects of the registers with a role what a Program does: gp is the middle of the window, sp and
+// s0 are its [FragmentPointers].
+type Fragments struct{ g generator }
+
+// NewFragments draws from r. Pieces never write a register of keep, a set of bits.
+func NewFragments(r *rand.Rand, exts Exts, keep uint32) *Fragments {
+	f := &Fragments{generator{rand: r, ops: opsOf(exts), exts: exts, keep: keep | roles}}
+	f.g.base[regSP], f.g.base[regGP], f.g.base[regS0] = fragmentSP, MemSize/2, fragmentS0
+	return f
+}
+
+// Piece is the code of n instructions or a few more, with a loop in it now and then unless straight.
+func (f *Fragments) Piece(n int, straight bool) []byte {
+	f.g.code, f.g.inLoop = nil, straight
+	for i := 0; i < n; {
+		i += f.g.item()
+	}
+	return f.g.code
+}
+
+// Where sp and s0 of a fragment point, from the start of the window.
+const (
+	fragmentSP = 4
+	fragmentS0 = MemSize/2 - 128 + 6
+)
+
+// FragmentPointers are the sp and s0 of fragments whose gp is this.
+func FragmentPointers(gp uint64) (sp, s0 uint64) {
+	return gp - MemSize/2 + fragmentSP, gp - MemSize/2 + fragmentS0
+}
+
 type generator struct {
 	rand   *rand.Rand
 	code   []byte
 	ops    *ops
 	exts   Exts
+	keep   uint32  // registers that only those items write that have to: bits
 	base   [32]int // of the registers that point into the window: where
 	inLoop bool
 }
+
+// roles are the registers with a role.
+const roles = 1<<regSP | 1<<regGP | 1<<regLoop | 1<<regS0
 
 // ops are the operations to choose from, by how their operands have to be chosen.
 type ops struct {
@@ -184,12 +220,12 @@ func (g *generator) draw(op riscv.Op) riscv.Inst {
 	}
 }
 
-// writable says that i leaves the registers with a role alone.
-func writable(i riscv.Inst) bool {
+// writable says that i leaves the registers of keep alone.
+func (g *generator) writable(i riscv.Inst) bool {
 	if rd, _, _, _ := i.Op.Operands(); rd != riscv.IntReg {
 		return true
 	}
-	return i.Rd != regSP && i.Rd != regGP && i.Rd != regLoop && i.Rd != regS0
+	return g.keep>>i.Rd&1 == 0
 }
 
 // operate is op, which touches registers only, with random operands.
@@ -198,7 +234,7 @@ func (g *generator) operate(op riscv.Op) riscv.Inst {
 		op = riscv.C_ADD // for it writes sp
 	}
 	for {
-		if i := g.draw(op); writable(i) {
+		if i := g.draw(op); g.writable(i) {
 			return i
 		}
 	}
@@ -207,7 +243,7 @@ func (g *generator) operate(op riscv.Op) riscv.Inst {
 // temp is a register without a role, not x0.
 func (g *generator) temp() uint8 {
 	for {
-		if r := uint8(1 + g.rand.IntN(31)); writable(riscv.Inst{Op: riscv.ADDI, Rd: r}) {
+		if r := uint8(1 + g.rand.IntN(31)); g.writable(riscv.Inst{Op: riscv.ADDI, Rd: r}) {
 			return r
 		}
 	}
@@ -229,7 +265,7 @@ func (g *generator) access(op riscv.Op) riscv.Inst {
 	if !op.Compressed() {
 		for {
 			i := g.draw(op)
-			if !writable(i) {
+			if !g.writable(i) {
 				continue
 			}
 			i.Rs1 = pick(g, []uint8{regSP, regGP, regS0})
@@ -246,7 +282,7 @@ func (g *generator) access(op riscv.Op) riscv.Inst {
 	}
 	for {
 		i := g.draw(op)
-		if i.Rs1 != regSP && i.Rs1 != regS0 || !writable(i) {
+		if i.Rs1 != regSP && i.Rs1 != regS0 || !g.writable(i) {
 			continue
 		}
 		if at := g.base[i.Rs1] + int(i.Imm); at >= 0 && at+size <= MemSize {
@@ -266,7 +302,7 @@ func (g *generator) computedAccess() int {
 		op = op.Spec().Base
 	}
 	i := g.draw(op)
-	for !writable(i) {
+	for !g.writable(i) {
 		i = g.draw(op)
 	}
 	i.Rs1, i.Imm = t, int32(g.rand.IntN(248))
@@ -282,7 +318,7 @@ func (g *generator) atomic() int {
 	op := pick(g, g.ops.amo)
 	t := g.temp()
 	i := g.draw(op)
-	for !writable(i) || g.clobbersPair(i) {
+	for !g.writable(i) || g.clobbersPair(i) {
 		i = g.draw(op)
 	}
 	i.Rs1 = t
@@ -315,7 +351,7 @@ func (g *generator) atomic() int {
 		}
 	}
 	sc := g.draw(op + 1) // SC follows LR in the table
-	for !writable(sc) {
+	for !g.writable(sc) {
 		sc = g.draw(op + 1)
 	}
 	sc.Rs1 = t
@@ -330,7 +366,7 @@ func (g *generator) atomic() int {
 
 // clobbersPair says that i writes a pair of registers of which the second has a role.
 func (g *generator) clobbersPair(i riscv.Inst) bool {
-	return i.Op == riscv.AMOCAS_Q && i.Rd != 0 && !writable(riscv.Inst{Op: riscv.ADDI, Rd: i.Rd + 1})
+	return i.Op == riscv.AMOCAS_Q && i.Rd != 0 && !g.writable(riscv.Inst{Op: riscv.ADDI, Rd: i.Rd + 1})
 }
 
 // csr reads or writes the floating-point CSRs; frm only ever holds modes.
@@ -412,8 +448,8 @@ func (g *generator) jump() int {
 		g.emit(riscv.Inst{Op: riscv.AUIPC, Rd: t})
 		g.emit(riscv.Inst{Op: riscv.ADDI, Rd: t, Rs1: t, Imm: int32(10 + len(junk))})
 		i := riscv.Inst{Op: riscv.C_JR, Rs1: t}
-		if g.rand.IntN(2) == 0 {
-			i = riscv.Inst{Op: riscv.C_JALR, Rd: 1, Rs1: t}
+		if link := (riscv.Inst{Op: riscv.C_JALR, Rd: 1, Rs1: t}); g.rand.IntN(2) == 0 && g.writable(link) {
+			i = link
 		}
 		g.emit(i)
 		n = 3

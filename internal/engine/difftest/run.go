@@ -54,6 +54,7 @@ func RunQEMU(ctx context.Context, qemu string, img *Image) ([]*Result, error) {
 }
 
 // Machine is a hart in U-mode with an image in its memory, and the least of a Linux below it.
+// Time stands still in it.
 type Machine struct {
 	Hart *hart.Hart
 	RAM  *memory.RAM
@@ -70,7 +71,7 @@ func NewMachine(img *Image) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := hart.New(hart.Config{RAM: ram, Bus: new(device.Bus), Clock: timebase.New(), PMP: 16})
+	h, err := hart.New(hart.Config{RAM: ram, Bus: new(device.Bus), Clock: timebase.NewManual(), PMP: 16})
 	if err != nil {
 		return nil, errors.Join(err, ram.Close())
 	}
@@ -95,7 +96,7 @@ func (m *Machine) Run(e engine.Engine) error {
 		if exit := e.Run(); exit != engine.ExitFirmware {
 			return fmt.Errorf("engine %s: exit %v at pc %#x: %s", e.Name(), exit, m.Hart.PC, m.where())
 		}
-		done, err := m.systemCall()
+		done, err := m.SystemCall()
 		if err != nil {
 			return fmt.Errorf("engine %s: %w", e.Name(), err)
 		}
@@ -105,8 +106,9 @@ func (m *Machine) Run(e engine.Engine) error {
 	}
 }
 
-// systemCall answers the trap that the engine left with; done is that the image has exited.
-func (m *Machine) systemCall() (done bool, err error) {
+// SystemCall answers the trap that an engine left m's hart with, after an exit to the firmware; done is that the image has
+// exited.
+func (m *Machine) SystemCall() (done bool, err error) {
 	h := m.Hart
 	if t := h.FirmwareTrap; t.Cause != riscv.CauseEcallU {
 		return false, fmt.Errorf("trap %d, tval %#x, at pc %#x: %s", t.Cause, t.Tval, h.PC, m.where())
