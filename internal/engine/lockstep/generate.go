@@ -20,8 +20,47 @@ const programLimit = 12000
 
 // Generate makes the program of a seed.
 func Generate(seed uint64) (*Program, error) {
+	g := newGenerator(seed)
+	if err := g.handlers(); err != nil {
+		return nil, err
+	}
+	g.library()
+	for n := range 2 + g.rand.IntN(4) {
+		g.episode(n)
+		for range 10 + g.rand.IntN(30) {
+			g.item()
+		}
+		g.end()
+	}
+	return g.program(programLimit)
+}
+
+// Bytes makes a program that executes any bytes as code, in U-mode, at most bytesMax of them. They cannot be written: what a hart would
+// execute after that is anybody's guess.
+func Bytes(seed uint64, code []byte) (*Program, error) {
+	g := newGenerator(seed)
+	g.readOnly = true
+	if err := g.handlers(); err != nil {
+		return nil, err
+	}
+	g.a.Label("nowhere")
+	g.priv = riscv.PrivU
+	g.episode(0)
+	g.a.Data(code[:min(len(code), bytesMax)]...)
+	g.a.Align(2)
+	g.end()
+	return g.program(bytesLimit)
+}
+
+const (
+	bytesMax   = 2 * memory.PageSize
+	bytesLimit = 3000
+)
+
+func newGenerator(seed uint64) *generator {
 	r := rand.New(rand.NewPCG(seed, 0x10c5))
 	g := &generator{
+		seed:      seed,
 		rand:      r,
 		fragments: difftest.NewFragments(r, difftest.All, kept),
 		layout:    layout{rand: r, image: make([]byte, ramSize), next: tablePage, svadu: r.IntN(2) == 0},
@@ -35,28 +74,25 @@ func Generate(seed uint64) (*Program, error) {
 			g.layout.put(pageAt(page)+off, g.word())
 		}
 	}
+	return g
+}
 
-	fixed := asm.New(pageAt(handlerPage))
-	handlers(fixed, g.protect, r.IntN(2) == 0)
-	if err := g.install(fixed); err != nil {
-		return nil, err
-	}
-	g.fixed = fixed.Labels()
+// handlers makes the fixed part.
+func (g *generator) handlers() error {
+	a := asm.New(pageAt(handlerPage))
+	handlers(a, g.protect, g.rand.IntN(2) == 0)
+	g.fixed = a.Labels()
+	at := pageAt(savePage)
+	g.layout.put(at+dispatchNext, at+descriptors)
+	return g.install(a)
+}
 
-	g.library()
-	episodes := 2 + r.IntN(4)
-	for n := range episodes {
-		g.episode(n)
-	}
+// program is what has been made, with registers to start from.
+func (g *generator) program(limit uint64) (*Program, error) {
 	if err := g.install(g.a); err != nil {
 		return nil, err
 	}
-	at := pageAt(savePage)
-	g.layout.put(at+dispatchNext, at+descriptors)
-
-	p := &Program{
-		Seed: seed, Image: g.layout.image, Entry: g.fixed["boot"], Done: g.fixed["ended"], Limit: programLimit, Events: g.events(),
-	}
+	p := &Program{Seed: g.seed, Image: g.layout.image, Entry: g.fixed["boot"], Done: g.fixed["ended"], Limit: limit, Events: g.events(limit)}
 	for i := range p.X {
 		p.X[i], p.F[i] = g.word(), g.word()
 	}
@@ -64,6 +100,7 @@ func Generate(seed uint64) (*Program, error) {
 }
 
 type generator struct {
+	seed      uint64
 	rand      *rand.Rand
 	fragments *difftest.Fragments
 	layout    layout
@@ -73,6 +110,7 @@ type generator struct {
 	labels    int               // made so far
 	functions []string          // of the library
 	patches   []patch           // places in the library to be overwritten
+	readOnly  bool              // nobody may write code
 
 	// Of the episode that is being made.
 	space      *space
@@ -142,6 +180,8 @@ func (g *generator) protect(a *asm.Assembler) {
 		a.CSR(riscv.CSRRW, asm.Zero, riscv.CSRPmpaddr0+uint16(2+i), asm.T0)
 		if i%2 != 0 {
 			cfg |= (locked | topOfRange | read | write) << (8 * (2 + i))
+		} else if g.readOnly {
+			cfg |= (locked | topOfRange | read | execute) << (8 * (2 + i))
 		}
 	}
 	if g.rand.IntN(4) == 0 {
@@ -157,11 +197,13 @@ func (g *generator) protect(a *asm.Assembler) {
 	a.CSR(riscv.CSRRW, asm.Zero, riscv.CSRPmpcfg0, asm.T0)
 }
 
-// episode writes one, and its descriptor.
+// episode begins one, and writes its descriptor.
 func (g *generator) episode(n int) {
 	r := g.rand
 	g.space = g.spaces[r.IntN(len(g.spaces))]
-	g.priv = []uint64{riscv.PrivU, riscv.PrivU, riscv.PrivU, riscv.PrivS, riscv.PrivS, riscv.PrivS, riscv.PrivM, riscv.PrivM}[r.IntN(8)]
+	if !g.readOnly {
+		g.priv = pick[uint64](g, riscv.PrivU, riscv.PrivU, riscv.PrivU, riscv.PrivS, riscv.PrivS, riscv.PrivS, riscv.PrivM, riscv.PrivM)
+	}
 	g.translated = g.priv != riscv.PrivM && r.IntN(10) > 0
 
 	// Somewhere near the end of a page, as often as not, so that the first code crosses it.
@@ -238,10 +280,10 @@ func (g *generator) episode(n int) {
 	for i, w := range d.words() {
 		g.layout.put(pageAt(savePage)+descriptors+uint64(n)*descriptorSize+8*uint64(i), w)
 	}
+}
 
-	for range 10 + r.IntN(30) {
-		g.item()
-	}
+// end ends an episode.
+func (g *generator) end() {
 	g.a.Li(asm.A7, endCall)
 	g.a.Op(riscv.ECALL)
 	g.a.J("nowhere")
@@ -310,10 +352,10 @@ func (g *generator) ret() {
 }
 
 // events are what comes from outside.
-func (g *generator) events() []Event {
+func (g *generator) events(limit uint64) []Event {
 	var events []Event
 	for range g.rand.IntN(12) {
-		e := Event{At: g.rand.Uint64N(programLimit / 2)}
+		e := Event{At: g.rand.Uint64N(limit / 2)}
 		switch n := g.rand.IntN(10); {
 		case n < 4:
 			e.Kind, e.Arg = EventRaise, []uint64{1, 3, 5, 7, 9, 11}[g.rand.IntN(6)]
@@ -321,6 +363,9 @@ func (g *generator) events() []Event {
 			e.Kind, e.Arg = EventLower, []uint64{1, 3, 5, 7, 9, 11}[g.rand.IntN(6)]
 		case n < 8:
 			e.Kind, e.Arg = EventTime, g.rand.Uint64N(1000)
+		case n == 8 && len(g.patches) > 0 && g.rand.IntN(2) == 0:
+			word := g.patches[g.rand.IntN(len(g.patches))].word
+			e.Kind, e.Arg = EventDMA, g.a.Labels()[word]
 		case n == 8:
 			e.Kind = []EventKind{EventStop, EventFenceI}[g.rand.IntN(2)]
 		default:

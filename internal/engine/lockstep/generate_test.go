@@ -31,6 +31,9 @@ func TestGenerateIsDeterministic(t *testing.T) {
 // Programs get to what they are for: every operation is executed, which includes that it traps; every kind of
 // trap is taken, under every paging mode; and most programs reach their end.
 func TestProgramsCoverTheMachine(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes hundreds of programs")
+	}
 	type place struct {
 		op   riscv.Op
 		priv uint64

@@ -15,9 +15,13 @@
 // # Programs
 //
 // [Generate] makes the bare-metal programs: three privileges, trap handlers, page tables of three address spaces, and
-// everything that a translator may get wrong (generate.go). A [Runner] executes them, and programs of package difftest. When the sides
-// differ, the program runs again with the smallest steps, and the [Divergence] shows the first difference, what was executed
-// before it, and how to have it again.
+// everything that a translator may get wrong (generate.go). A [Runner] executes them, and programs of package difftest:
+//
+//	r := &lockstep.Runner{New: func(h *hart.Hart) lockstep.Engine { return jit.New(h) }}
+//	err := r.RunSeeds(seed, 10000)
+//
+// When the sides differ, the program runs again with the smallest steps, and the [Divergence] shows the first difference, what
+// was executed before it, and how to have it again.
 //
 // What the architecture leaves open, programs avoid: translations are used only after the SFENCE.VMA that a change of the
 // page table wants, and instructions only after the FENCE.I, unless old and new mean the same.
@@ -33,6 +37,7 @@ package lockstep
 
 import (
 	"bytes"
+	"errors"
 	"sync/atomic"
 
 	"github.com/vmproject/vm/internal/engine"
@@ -48,6 +53,10 @@ type Engine interface {
 	// at most [Slack]. An instruction that traps counts; taking an interrupt does not. The reference stops after exactly n.
 	RunFor(n uint64) (exit engine.Exit, exited bool)
 }
+
+// Resetter is an engine that has to be told when all of RAM has been written by the host and the hart has been reset, because it
+// relies on more than Hart.FenceIGen to know that what it translated is stale.
+type Resetter interface{ Reset() }
 
 // Slack is how many instructions more than it is asked for an engine under test may execute.
 const Slack = 1 << 16
@@ -194,10 +203,9 @@ func (p *Pair) Fence(f hart.FenceRequest) {
 	}
 }
 
-// Write stores bytes into both RAMs, as a device would between two steps.
-func (p *Pair) Write(a memory.GPA, b []byte) error {
-	if err := p.Tested.Hart.RAM.Write(a, b); err != nil {
-		return err
-	}
-	return p.Reference.Hart.RAM.Write(a, b)
+// DMA stores a word into both RAMs as a device would, and makes both harts fetch it.
+func (p *Pair) DMA(a memory.GPA, v uint32) error {
+	err := errors.Join(p.Tested.Hart.RAM.Store32(a, v), p.Reference.Hart.RAM.Store32(a, v))
+	p.Fence(hart.FenceRequest{Instruction: true})
+	return err
 }

@@ -62,6 +62,9 @@ func (m *machine) load(p *Program) error {
 	}
 	*m.dev = probe{}
 	h.Reset(p.Entry)
+	if r, ok := m.side.Engine.(Resetter); ok {
+		r.Reset()
+	}
 	copy(h.X[1:32], p.X[1:])
 	h.F = p.F
 	h.Mstatus |= hart.MstatusFS

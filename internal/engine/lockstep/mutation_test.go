@@ -189,12 +189,51 @@ func TestMutationOfUserLevelProgramIsFound(t *testing.T) {
 	r := &Runner{New: func(h *hart.Hart) Engine {
 		return &saboteur{Interp: interp.New(h), h: h, at: 5000, do: func(h *hart.Hart) { h.F[3] ^= 1 }}
 	}}
-	img, err := difftest.Build(difftest.GenerateMany(1, batch, difftest.All))
+	img, err := difftest.Build(difftest.GenerateMany(1, Batch, difftest.All))
 	if err != nil {
 		t.Fatal(err)
 	}
 	d, ok := AsDivergence(r.RunImage(img))
 	if !ok || !strings.HasPrefix(d.First(), "f3") {
+		t.Errorf("got %v", d)
+	}
+}
+
+// What fails can be run again: the seeds are those of the machines' whole life.
+func TestRunSeedsSaysHowToRunAgain(t *testing.T) {
+	runs := 0
+	r := &Runner{New: func(h *hart.Hart) Engine {
+		runs++
+		return &saboteur{Interp: interp.New(h), h: h, at: uint64(100 - 40*min(runs, 2)), do: func(h *hart.Hart) {
+			if runs > 1 {
+				h.X[5] ^= 1
+			}
+		}}
+	}}
+	d, ok := AsDivergence(r.RunSeeds(7, Batch+5))
+	if want := "RunSeeds(27, 1)"; !ok || !strings.Contains(d.Error(), want) {
+		t.Errorf("got %v, want %s in it", d, want)
+	}
+}
+
+// forgetful goes wrong only in the second program of its life.
+type forgetful struct {
+	resettable
+	h *hart.Hart
+}
+
+func (f forgetful) RunFor(n uint64) (engine.Exit, bool) {
+	exit, exited := f.resettable.RunFor(n)
+	if *f.resets == 2 {
+		f.h.X[20] ^= 1
+	}
+	return exit, exited
+}
+
+func TestDifferenceThatNeedsTheProgramsBeforeIsReported(t *testing.T) {
+	r := &Runner{New: func(h *hart.Hart) Engine { return forgetful{resettable{interp.New(h), new(int)}, h} }}
+	d, ok := AsDivergence(r.RunSeeds(0, 5))
+	if !ok || !strings.Contains(d.Why, "needs the programs before it") || !strings.Contains(d.Again, "RunSeeds(0, 2)") {
 		t.Errorf("got %v", d)
 	}
 }

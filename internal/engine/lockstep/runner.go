@@ -11,6 +11,7 @@ import (
 	"github.com/vmproject/vm/internal/engine/difftest"
 	"github.com/vmproject/vm/internal/engine/hart"
 	"github.com/vmproject/vm/internal/engine/interp"
+	"github.com/vmproject/vm/internal/memory"
 	"github.com/vmproject/vm/internal/memory/mmu"
 	"github.com/vmproject/vm/internal/timebase"
 )
@@ -45,6 +46,7 @@ const (
 	EventStop                    // the engine is asked to stop
 	EventFenceI                  // another hart asks for a FENCE.I
 	EventFence                   // another hart asks for an SFENCE.VMA: of all, or of the address Arg
+	EventDMA                     // a device writes an instruction to the physical address Arg, and the hart does a FENCE.I
 )
 
 // Runner runs programs on two machines.
@@ -106,6 +108,33 @@ func (r *Runner) open() (err error) {
 	return nil
 }
 
+// Batch is how many programs of RunSeeds run on the same machines, one after another.
+const Batch = 20
+
+// RunSeeds generates and runs the n programs with the seeds from first on, on new machines for each Batch of them.
+func (r *Runner) RunSeeds(first uint64, n int) error {
+	defer r.Close()
+	for i := range uint64(n) {
+		if i%Batch == 0 {
+			if err := r.Close(); err != nil {
+				return err
+			}
+		}
+		p, err := Generate(first + i)
+		if err != nil {
+			return err
+		}
+		err = r.Run(p)
+		if d, ok := AsDivergence(err); ok {
+			d.Again = fmt.Sprintf("RunSeeds(%d, %d), of which the last fails: the program of seed %d", first+i-i%Batch, i%Batch+1, p.Seed)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Run runs a program. When the engines differ, the error is a [Divergence]: that of a second run on new machines with the
 // smallest steps if it happens there too.
 //
@@ -161,6 +190,7 @@ func mixed(r *rand.Rand) func(*rand.Rand) uint64 {
 	}
 }
 
+// run runs a program once.
 func (r *Runner) run(p *Program, steps func(*rand.Rand) uint64, memoryEvery uint64) (err error) {
 	if err := errors.Join(r.tested.load(p), r.reference.load(p)); err != nil {
 		return err
@@ -181,7 +211,9 @@ func (r *Runner) run(p *Program, steps func(*rand.Rand) uint64, memoryEvery uint
 	events := p.Events
 	for asked := uint64(0); h.Instret < p.Limit && asked < 8*p.Limit; {
 		for len(events) > 0 && events[0].At <= h.Instret {
-			pair.happen(events[0])
+			if err := pair.happen(events[0]); err != nil {
+				return err
+			}
 			events = events[1:]
 		}
 		n := min(steps(random), p.Limit-h.Instret)
@@ -221,7 +253,7 @@ func (r *Runner) account(p *Pair, before hart.Stats) {
 }
 
 // happen lets an event happen to both sides.
-func (p *Pair) happen(e Event) {
+func (p *Pair) happen(e Event) error {
 	switch e.Kind {
 	case EventRaise, EventLower:
 		p.SetPending(uint(e.Arg), e.Kind == EventRaise)
@@ -233,7 +265,11 @@ func (p *Pair) happen(e Event) {
 		p.Fence(hart.FenceRequest{Instruction: true})
 	case EventFence:
 		p.Fence(hart.FenceRequest{Flush: mmu.Flush{VA: e.Arg, HasVA: e.Arg != 0}})
+	case EventDMA:
+		const addi = 0x000e_8e93 // addi t4, t4, 0
+		return p.DMA(memory.GPA(e.Arg), addi|uint32(e.At&0x7ff)<<20)
 	}
+	return nil
 }
 
 // RunImage runs user-level programs of package difftest: in U-mode, with the host as the firmware below them.
