@@ -11,6 +11,8 @@ import (
 
 	"github.com/vmproject/vm/internal/boot/fdt"
 	"github.com/vmproject/vm/internal/memory"
+
+	"github.com/vmproject/vm/internal/testtool"
 )
 
 func cells(n *fdt.Node, name string) []uint32 {
@@ -65,10 +67,7 @@ func TestDeviceTreeDescribesTheBus(t *testing.T) {
 
 // The parts that firmware and kernels find by address or number are those of QEMU's board.
 func TestDeviceTreeMatchesQEMU(t *testing.T) {
-	qemu, err := exec.LookPath("qemu-system-riscv64")
-	if err != nil {
-		t.Skip("no qemu-system-riscv64 here")
-	}
+	qemu := testtool.Find(t, "qemu-system-riscv64", "qemu-system-misc")
 	file := t.TempDir() + "/qemu.dtb"
 	if out, err := exec.Command(qemu, "-M", "virt,dumpdtb="+file, "-smp", "2", "-m", "128M").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

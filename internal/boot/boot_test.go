@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/vmproject/vm/internal/memory"
+
+	"github.com/vmproject/vm/internal/testtool"
 )
 
 // payload is a kernel or firmware of a size, at a fixed address if that is not zero.
@@ -199,10 +201,7 @@ func TestHandoff(t *testing.T) {
 
 // TestCode has the disassembler say what the few instructions of this package are.
 func TestCode(t *testing.T) {
-	objdump, err := exec.LookPath("riscv64-linux-gnu-objdump")
-	if err != nil {
-		t.Skip(err)
-	}
+	objdump := testtool.Find(t, "riscv64-linux-gnu-objdump", "binutils-riscv64-linux-gnu")
 	tests := []struct {
 		name string
 		at   memory.GPA

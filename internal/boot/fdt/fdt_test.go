@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/vmproject/vm/internal/testtool"
 )
 
 // board is a small tree with every kind of property.
@@ -194,13 +195,7 @@ func TestParseRefuses(t *testing.T) {
 // dtc runs the device tree compiler, which CI has to have.
 func dtc(t *testing.T, stdin []byte, args ...string) []byte {
 	t.Helper()
-	if _, err := exec.LookPath("dtc"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	cmd := exec.Command("dtc", args...)
+	cmd := exec.Command(testtool.Find(t, "dtc", "device-tree-compiler"), args...)
 	cmd.Stdin = bytes.NewReader(stdin)
 	out, err := cmd.Output()
 	var exit *exec.ExitError

@@ -17,6 +17,8 @@ import (
 	"github.com/ulikunitz/xz"
 
 	"github.com/vmproject/vm/internal/memory"
+
+	"github.com/vmproject/vm/internal/testtool"
 )
 
 // unpacked reads an archive with another implementation of the format: what is in it, by name, in order.
@@ -110,9 +112,7 @@ func TestArchive(t *testing.T) {
 
 // TestCpioTool unpacks with the tool that everyone has, where there is one.
 func TestCpioTool(t *testing.T) {
-	if _, err := exec.LookPath("cpio"); err != nil {
-		t.Skip(err)
-	}
+	testtool.Find(t, "cpio", "cpio")
 	a := New()
 	must(t, a.File("/a/b", 0o644, []byte("hello")), a.Symlink("c", "a/b"))
 	cmd := exec.Command("cpio", "-tv", "--quiet")

@@ -12,6 +12,8 @@ import (
 
 	"github.com/vmproject/vm/internal/boot/unpack"
 	"github.com/vmproject/vm/internal/memory"
+
+	"github.com/vmproject/vm/internal/testtool"
 )
 
 // elfSegment describes one PT_LOAD of a test file. The entry point is the first byte of the first.
@@ -163,10 +165,7 @@ func TestELFOutsideMemory(t *testing.T) {
 
 // TestLinkedELF loads what a real linker makes, with the symbols of a test program.
 func TestLinkedELF(t *testing.T) {
-	gcc, err := exec.LookPath("riscv64-linux-gnu-gcc")
-	if err != nil {
-		t.Skip(err)
-	}
+	gcc := testtool.Find(t, "riscv64-linux-gnu-gcc", "gcc-riscv64-linux-gnu")
 	dir := t.TempDir()
 	src, out := filepath.Join(dir, "a.S"), filepath.Join(dir, "a.elf")
 	text := ".globl _start\n_start: j .\n.data\n.balign 64\n.globl tohost, fromhost\ntohost: .dword 0x1234\nfromhost: .dword 0\n"

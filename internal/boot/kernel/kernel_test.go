@@ -15,6 +15,8 @@ import (
 
 	"github.com/vmproject/vm/internal/boot/unpack"
 	"github.com/vmproject/vm/internal/memory"
+
+	"github.com/vmproject/vm/internal/testtool"
 )
 
 const (
@@ -305,7 +307,7 @@ func TestInstalledFirmware(t *testing.T) {
 	uboot, _ := filepath.Glob("/usr/lib/u-boot/qemu-riscv64/u*boot.*")
 	paths = append(paths, uboot...)
 	if len(paths) == 0 {
-		t.Skip("neither opensbi nor u-boot-qemu is installed")
+		testtool.Missing(t, "firmware", "opensbi, and u-boot-qemu")
 	}
 	for _, path := range paths {
 		f, err := OpenFirmware(path, ramSize)

@@ -12,6 +12,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 	"github.com/ulikunitz/xz/lzma"
+
+	"github.com/vmproject/vm/internal/testtool"
 )
 
 // pack compresses data with the library's own writer.
@@ -129,9 +131,7 @@ func TestTools(t *testing.T) {
 		{"xz", "--check=crc32"}, {"xz", "-T2", "--block-size=16384"}, {"bzip2"},
 	} {
 		t.Run(strings.Join(tool, " "), func(t *testing.T) {
-			if _, err := exec.LookPath(tool[0]); err != nil {
-				t.Skip(err)
-			}
+			testtool.Find(t, tool[0], map[string]string{"gzip": "gzip", "zstd": "zstd", "xz": "xz-utils", "bzip2": "bzip2"}[tool[0]])
 			cmd := exec.Command(tool[0], append(tool[1:], "-c")...)
 			cmd.Stdin = bytes.NewReader(sample)
 			packed, err := cmd.Output()

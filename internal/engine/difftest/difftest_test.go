@@ -5,8 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"os/exec"
 	"testing"
 	"time"
 
@@ -14,6 +12,8 @@ import (
 	"github.com/vmproject/vm/internal/engine/hart"
 	"github.com/vmproject/vm/internal/engine/interp"
 	"github.com/vmproject/vm/internal/engine/riscv"
+
+	"github.com/vmproject/vm/internal/testtool"
 )
 
 var (
@@ -35,15 +35,8 @@ func firstSeed(t *testing.T) uint64 {
 
 // findQEMU is the path of qemu-riscv64. Without it the test is skipped, but not in CI.
 func findQEMU(t *testing.T) string {
-	path, err := exec.LookPath("qemu-riscv64")
-	if err != nil {
-		const hint = "qemu-riscv64 is not installed (Debian package qemu-user)"
-		if os.Getenv("CI") != "" {
-			t.Fatal(hint)
-		}
-		t.Skip(hint)
-	}
-	return path
+	t.Helper()
+	return testtool.Find(t, "qemu-riscv64", "qemu-user")
 }
 
 func newInterp(h *hart.Hart) engine.Engine { return interp.New(h) }

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/vmproject/vm/internal/testtool"
 )
 
 // The table against another reader of the same manuals: GNU objdump (binutils 2.40 of Debian 12, and later). Encodings go
@@ -29,9 +31,7 @@ var notInObjdump = map[Ext]bool{
 func objdump(t *testing.T, encodings []uint32) []string {
 	t.Helper()
 	for _, tool := range []string{"riscv64-linux-gnu-as", "riscv64-linux-gnu-objdump"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("%s is not installed (Debian package binutils-riscv64-linux-gnu)", tool)
-		}
+		testtool.Find(t, tool, "binutils-riscv64-linux-gnu")
 	}
 	var source bytes.Buffer
 	fmt.Fprintf(&source, ".attribute arch, %q\n", objdumpArch)

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"golang.org/x/arch/x86/x86asm"
+
+	"github.com/vmproject/vm/internal/testtool"
 )
 
 // instances is how many of each variant a test makes. A row of the table has two variants, or up to eight where it has sizes.
@@ -181,13 +183,7 @@ func xArchMem(name string, m x86asm.Mem, bytes int) string {
 }
 
 func TestDecodedByObjdump(t *testing.T) {
-	objdump, err := exec.LookPath("objdump")
-	if err != nil {
-		if os.Getenv("CI") == "" {
-			t.Skip("no objdump (Debian package binutils)")
-		}
-		t.Fatal(err)
-	}
+	objdump := testtool.Find(t, "objdump", "binutils")
 	code, listing := generate(t, instances())
 	file := filepath.Join(t.TempDir(), "code")
 	if err := os.WriteFile(file, code, 0o600); err != nil {
