@@ -117,7 +117,7 @@ func New(cfg Config) (*Board, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Board{RAM: ram, Clock: timebase.New(), cfg: cfg, log: cfg.Log, bus: &device.Bus{}, tail: NewTail(cfg.Serial), up: make(chan struct{})}
+	b := &Board{RAM: ram, Clock: timebase.NewTSC(), cfg: cfg, log: cfg.Log, bus: &device.Bus{}, tail: NewTail(cfg.Serial), up: make(chan struct{})}
 	if cfg.PanicResets {
 		b.tail.halted = func() { b.End(Outcome{Kind: Rebooted}) }
 	}

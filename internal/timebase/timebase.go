@@ -1,7 +1,7 @@
 // Package timebase is the machine's clock: the 10 MHz counter behind mtime, the time CSR and every timer compare register.
 //
-// There is one [Clock] a machine. It follows the host's monotonic clock, so the guest's time passes while the guest sleeps;
-// or it is moved by hand (manual.go).
+// There is one [Clock] a machine. It follows the host's monotonic clock, so the guest's time passes while the guest sleeps, or the
+// processor's time-stamp counter (tsc.go), which is the same but for a few millionths; or it is moved by hand (manual.go).
 package timebase
 
 import (
@@ -17,14 +17,18 @@ const tick = time.Second / Frequency
 // Clock counts ticks since it was made. Safe for concurrent use.
 type Clock struct {
 	start  time.Time
-	manual *manual // nil in a clock that follows the host's
+	tsc    TSCParams // Mul is 0 in a clock that does not follow the time-stamp counter
+	manual *manual   // nil in a clock that is not moved by hand
 }
 
-// New starts a clock at zero.
+// New starts a clock at zero that follows the host's monotonic clock as package time has it: a fake one in a synctest bubble.
 func New() *Clock { return &Clock{start: time.Now()} }
 
 // Now is the present count in ticks.
 func (c *Clock) Now() uint64 {
+	if c.tsc.Mul != 0 {
+		return c.tsc.at(rdtsc())
+	}
 	if c.manual != nil {
 		return c.manual.now.Load()
 	}
@@ -70,7 +74,8 @@ func (a *Alarm) Set(deadline uint64) {
 	}
 }
 
-// until is the wait for a deadline, at most an hour: fire looks again.
+// until is the wait for a deadline, at most an hour: fire looks again. It does so, too, when the host's timer, which knows nothing of
+// the time-stamp counter, was a little early.
 func (a *Alarm) until(deadline uint64) time.Duration {
 	now := a.clock.Now()
 	if deadline <= now {
