@@ -6,9 +6,13 @@ package mmu
 // context switch or a trap changes which bank is current, and flushes nothing. An entry is only ever made for a page where PMP,
 // the page table and the bus agree on plain RAM for the whole 4 KiB, so a hit needs no further check; everything else takes the walk.
 //
-// A TLB belongs to whoever owns its hart's state (see package hart): nothing here is locked.
+// A TLB belongs to whoever owns its hart's state (see package hart): nothing here is locked. What drops entries is in flush.go.
 
-import "github.com/vmproject/vm/internal/memory"
+import (
+	"unsafe"
+
+	"github.com/vmproject/vm/internal/memory"
+)
 
 // View is what decides, beside satp, whether a translation is allowed: the effective privilege of an access and the mstatus
 // bits that loosen it. Part of a bank's identity.
@@ -30,9 +34,11 @@ func (v View) Translated() bool { return v != ViewM && v != ViewBare }
 
 // Sizes of a bank's tables, in entries; powers of two.
 const (
-	DataEntries  = 256
-	FetchEntries = 64
+	DataEntries  = 1024
+	FetchEntries = 256
 	NumBanks     = 16
+	// ExecEntries is the number of bytes in a bank's filter of pages with remembered jump targets.
+	ExecEntries = 4096
 )
 
 // InvalidTag matches no address: its low bits are those of a misaligned page.
@@ -53,24 +59,33 @@ type DataEntry struct {
 type FetchEntry struct {
 	Tag uint64
 	GPA uint64 // guest physical address of the page
+	// Table is the translator's: the host address of the page's table of translations, 0 while it is not known.
+	Table uint64
+	_     uint64
 }
 
-// Bank is the TLB of one address space at one view.
-type Bank struct {
+// bankTables is what a bank holds; a type of its own so that [Bank] can be padded by its size.
+type bankTables struct {
 	Load  [DataEntries]DataEntry
 	Store [DataEntries]DataEntry
 	Fetch [FetchEntries]FetchEntry
 
-	// Virtual pages that superpage and NAPOT leaves cover, as one range in each half of the address space (the index is the
-	// top bit of the address: user and kernel). A flush of an address inside a range empties the bank, because one leaf
-	// backs many entries.
-	Big [2]Range
+	// Exec is a filter, by [ExecIndex]: non-zero says that the translator may have remembered, for this bank, jump targets in
+	// a page with that index. Its owner sets it, and only for pages that a fetch entry was made for.
+	Exec [ExecEntries]uint8
+
+	// Big is which leaves larger than a page back entries, by the half of the address space (the top bit of the address: user and
+	// kernel) and by size: a flush of one address drops every entry that the same leaf backs.
+	Big [2][numLeafSizes]leaves
 	// Filled is non-zero when there may be a valid entry: an empty bank need not be emptied.
 	Filled uint64
 }
 
-// Range is [Lo, Hi] of page addresses, both included. Empty when Lo > Hi.
-type Range struct{ Lo, Hi uint64 }
+// Bank is the TLB of one address space at one view. It is whole pages, so that it can be mapped on its own (hart.Hart.Window).
+type Bank struct {
+	bankTables
+	_ [(memory.PageSize - unsafe.Sizeof(bankTables{})%memory.PageSize) % memory.PageSize]byte
+}
 
 // Key is the identity of a bank. The keys are kept apart from the banks so that looking for one touches few cache lines.
 type Key struct {
@@ -82,12 +97,23 @@ type Key struct {
 
 // TLB is every bank of one hart. It is empty once Init has run.
 type TLB struct {
-	Banks [NumBanks]Bank
+	Banks [NumBanks]Bank // first, so that where the TLB is page aligned they are
 	Keys  [NumBanks]Key
 	// Current is, for each view under the present satp, the index of its bank, or NoBank: a trap or a return finds its bank
 	// with one load.
 	Current [NumViews]uint64
 	Clock   uint64 // source of Key.LastUse
+
+	// What the translator must have dropped of its remembered jump targets before generated code runs again. It clears these.
+	Forget      uint64 // bit i: everything of bank i
+	ForgetPages [16]ForgottenPage
+	ForgetCount uint64 // how many of ForgetPages are meant
+}
+
+// ForgottenPage is one page whose jump targets are to be dropped from one bank.
+type ForgottenPage struct {
+	Bank uint64 // index
+	Page uint64 // virtual address of the page
 }
 
 // DataIndex is the slot of a virtual address in a bank's Load and Store tables.
@@ -96,12 +122,16 @@ func DataIndex(va uint64) uint64 { return va >> memory.PageShift & (DataEntries 
 // FetchIndex is the slot of a virtual address in a bank's Fetch table.
 func FetchIndex(va uint64) uint64 { return va >> memory.PageShift & (FetchEntries - 1) }
 
+// ExecIndex is the slot of a virtual address in a bank's Exec filter.
+func ExecIndex(va uint64) uint64 { return va >> memory.PageShift & (ExecEntries - 1) }
+
 // Init empties the TLB and forgets every bank.
 func (t *TLB) Init() {
 	for i := range t.Banks {
 		t.Banks[i].clear()
 		t.Keys[i] = Key{}
 	}
+	t.ForgetAll()
 	for v := range t.Current {
 		t.Current[v] = NoBank
 	}
@@ -150,33 +180,14 @@ func (t *TLB) find(satp uint64, view View, keep uint64) uint64 {
 				t.Current[v] = NoBank
 			}
 		}
-		t.Banks[victim].Empty()
+		t.empty(victim)
+		t.Forget |= 1 << victim
 		t.Keys[victim] = Key{Satp: satp, View: uint64(view), Valid: 1}
 	}
 	t.Clock++
 	t.Keys[found].LastUse = t.Clock
 	t.Current[view] = found
 	return found
-}
-
-// clear marks every entry invalid.
-func (b *Bank) clear() {
-	for i := range b.Load {
-		b.Load[i] = DataEntry{Tag: InvalidTag}
-		b.Store[i] = DataEntry{Tag: InvalidTag}
-	}
-	for i := range b.Fetch {
-		b.Fetch[i] = FetchEntry{Tag: InvalidTag}
-	}
-	b.Big = [2]Range{{Lo: ^uint64(0)}, {Lo: ^uint64(0)}}
-	b.Filled = 0
-}
-
-// Empty drops every entry of the bank.
-func (b *Bank) Empty() {
-	if b.Filled != 0 {
-		b.clear()
-	}
 }
 
 // FillLoad makes loads of the page at va reach host memory at va + addend.
@@ -194,83 +205,6 @@ func (b *Bank) FillStore(va, addend uint64) {
 
 // FillFetch makes fetches from the page at va come from the guest physical page gpa.
 func (b *Bank) FillFetch(va, gpa uint64) {
-	b.Fetch[FetchIndex(va)] = FetchEntry{va &^ memory.PageMask, gpa &^ memory.PageMask}
+	b.Fetch[FetchIndex(va)] = FetchEntry{Tag: va &^ memory.PageMask, GPA: gpa &^ memory.PageMask}
 	b.Filled = 1
-}
-
-// NoteBig records that one leaf of 1<<shift bytes, larger than a page, backs the entry of va.
-func (b *Bank) NoteBig(va uint64, shift uint) {
-	lo := va &^ (1<<shift - 1)
-	hi := lo | (1<<shift - 1)
-	r := &b.Big[va>>63]
-	r.Lo, r.Hi = min(r.Lo, lo), max(r.Hi, hi)
-}
-
-// flushVA drops what the bank knows of the address va.
-func (b *Bank) flushVA(va uint64) {
-	if b.Filled == 0 {
-		return
-	}
-	if r := &b.Big[va>>63]; r.Lo <= va && va <= r.Hi {
-		b.clear()
-		return
-	}
-	tag := va &^ memory.PageMask
-	if e := &b.Load[DataIndex(va)]; e.Tag == tag {
-		e.Tag = InvalidTag
-	}
-	if e := &b.Store[DataIndex(va)]; e.Tag == tag {
-		e.Tag = InvalidTag
-	}
-	if e := &b.Fetch[FetchIndex(va)]; e.Tag == tag {
-		e.Tag = InvalidTag
-	}
-}
-
-// Flush names the translations that a fence must drop (Privileged 1.13 §12.2.1, SFENCE.VMA). Without an address every
-// address is meant, and without an ASID every address space, global mappings included.
-type Flush struct {
-	VA      uint64
-	Size    uint64 // bytes from VA; 0 means one byte, that is the page of VA
-	ASID    uint64
-	HasVA   bool
-	HasASID bool
-}
-
-// flushPages is the number of pages from which emptying the banks is cheaper than looking for each page.
-const flushPages = 64
-
-// Flush drops translations. It may drop more than it is asked to, never less. Views without translation are left alone:
-// they hold nothing that comes from a page table.
-func (t *TLB) Flush(f Flush) {
-	last := f.VA
-	if f.Size != 0 {
-		last = f.VA + (f.Size - 1)
-	}
-	first := f.VA &^ memory.PageMask
-	all := !f.HasVA || last < f.VA || last-first >= flushPages<<memory.PageShift
-	for i := range t.Banks {
-		k := &t.Keys[i]
-		if k.Valid == 0 || !View(k.View).Translated() || f.HasASID && ASID(k.Satp) != uint64(uint16(f.ASID)) {
-			continue
-		}
-		b := &t.Banks[i]
-		if all {
-			b.Empty()
-			continue
-		}
-		for va := first; ; va += memory.PageSize {
-			b.flushVA(va)
-			if last-va < memory.PageSize {
-				break
-			}
-		}
-	}
-}
-
-// FlushAll empties every bank, those without translation too: PMP or what is behind an address has changed.
-func (t *TLB) FlushAll() {
-	for i := range t.Banks {
-		t.Banks[i].Empty()
-	}
 }
