@@ -229,6 +229,7 @@ func (h *Hart) setMie(v, mask uint64) {
 // mip is the pending interrupts as of now.
 func (h *Hart) mip() uint64 {
 	h.ticks.refresh(h.Clock, h.csr.menvcfg)
+	h.lookInterrupts()
 	return h.pending()
 }
 
@@ -251,6 +252,7 @@ func legalEnvcfg(old, v uint64) uint64 {
 func (h *Hart) setMenvcfg(v uint64) {
 	old := h.csr.menvcfg
 	h.csr.menvcfg = legalEnvcfg(old, v&envcfgM)
+	h.updateWalkFlags()
 	changed := old ^ h.csr.menvcfg
 	if changed&(EnvcfgADUE|EnvcfgPBMTE) != 0 {
 		h.TLB.Flush(mmu.Flush{})

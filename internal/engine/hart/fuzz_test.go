@@ -4,6 +4,7 @@ package hart
 
 import (
 	"encoding/binary"
+	"sync/atomic"
 	"testing"
 
 	"github.com/vmproject/vm/internal/engine/riscv"
@@ -105,6 +106,9 @@ func (m *machine) check() {
 	}
 	if mmu.View(m.TLB.Keys[m.Bank].View) != m.view(m.Priv) {
 		m.t.Fatalf("mode %d fetches through view %d", m.Priv, m.TLB.Keys[m.Bank].View)
+	}
+	if m.InterruptWaiting == 0 && atomic.LoadUint32(&m.Attention)&attnInterrupt == 0 && m.pending()&m.Mie != 0 {
+		m.t.Fatalf("pending %#x, mie %#x, and nothing says so", m.pending(), m.Mie)
 	}
 	// No entry reaches outside RAM, or a page that a device lies over.
 	ram := uint64(uintptr(m.host))

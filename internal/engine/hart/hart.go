@@ -68,7 +68,7 @@ type Hart struct {
 	// Stats counts since New.
 	Stats Stats
 
-	mapping []byte         // what State lives in
+	mapping mapping        // what State lives in; see window.go
 	host    unsafe.Pointer // host address of the first byte of RAM
 
 	csr   registers
@@ -114,6 +114,7 @@ func New(c Config) (*Hart, error) {
 		mapping: mapping, host: unsafe.Pointer(unsafe.SliceData(ram)),
 		park: make(chan struct{}, 1),
 	}
+	h.RAMBase, h.RAMSize, h.RAMHost = uint64(c.RAM.Base()), c.RAM.Size(), uint64(c.RAM.HostBase())
 	h.fence.done = make(chan struct{}, 1)
 	h.pmp.count = c.PMP
 	h.ticks.alarm = c.Clock.NewAlarm(func() { h.raise(attnInterrupt) })
@@ -132,9 +133,9 @@ func (h *Hart) Close() error {
 	}
 	h.settle()
 	h.remote.closed = true
-	mapping := h.mapping
-	h.State, h.mapping = nil, nil
-	return freeState(mapping)
+	m := h.mapping
+	h.State, h.mapping = nil, mapping{failed: true}
+	return m.close()
 }
 
 // Reset puts the hart into M-mode at pc with every register, CSR, TLB entry and software-writable interrupt bit as after
@@ -158,6 +159,9 @@ func (h *Hart) Reset(pc uint64) {
 	h.csr = registers{}
 	h.ticks.reset()
 	h.pmp.reset()
+	h.updatePMPOpen()
+	h.updateWalkFlags()
+	h.InterruptWaiting = 0 // mie is
 	h.wires.And(^uint64(softwarePending))
 	h.FirmwareTrap = Trap{}
 	h.stuck.Store(false)

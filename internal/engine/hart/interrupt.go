@@ -105,8 +105,13 @@ func (h *Hart) deliverable() uint64 {
 	return 0
 }
 
+// lookInterrupts brings InterruptWaiting up to date. It follows whatever may have changed mie or, on the hart's goroutine,
+// what is pending; what others change is in Attention until the hart looks.
+func (h *Hart) lookInterrupts() { h.InterruptWaiting = h.pending() & h.Mie }
+
 // checkInterrupts asks for a Poll if one of the conditions that a CSR write or a return changed lets an interrupt through.
 func (h *Hart) checkInterrupts() {
+	h.lookInterrupts()
 	if h.deliverable() != 0 {
 		h.attend(attnInterrupt)
 	}
@@ -116,6 +121,7 @@ func (h *Hart) checkInterrupts() {
 // of the next instruction. Engines call Poll, which calls this.
 func (h *Hart) Interrupt() bool {
 	h.ticks.refresh(h.Clock, h.csr.menvcfg)
+	h.lookInterrupts()
 	d := h.deliverable()
 	for _, n := range interruptOrder {
 		if d>>n&1 != 0 {

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/vmproject/vm/internal/device"
 	"github.com/vmproject/vm/internal/engine/riscv"
 	"github.com/vmproject/vm/internal/timebase"
 )
@@ -341,5 +342,82 @@ func TestParkWakes(t *testing.T) {
 				<-done
 			})
 		})
+	}
+}
+
+// InterruptWaiting says that something enabled is pending, or Attention does.
+func TestInterruptWaiting(t *testing.T) {
+	m := newMachine(t)
+	look := func(what string, want bool) {
+		t.Helper()
+		if m.InterruptWaiting != 0 != want {
+			t.Errorf("%s: InterruptWaiting is %#x", what, m.InterruptWaiting)
+		}
+	}
+	m.SetPending(riscv.IntMTimer, true)
+	if atomic.LoadUint32(&m.Attention) == 0 {
+		t.Error("nobody would look")
+	}
+	m.Poll()
+	look("not enabled in mie", false)
+	m.set(riscv.CSRMie, mipMTIP)
+	look("enabled, mstatus.MIE clear", true)
+	m.Poll()
+	look("looked again", true)
+	m.set(riscv.CSRMie, mipMSIP)
+	look("disabled", false)
+	m.SetPending(riscv.IntMSoftware, true)
+	m.Poll()
+	look("came while enabled", true)
+	m.SetPending(riscv.IntMSoftware, false)
+	m.SetPending(riscv.IntMSoftware, true) // raises again, though the hart never saw it go
+	if atomic.LoadUint32(&m.Attention) == 0 {
+		t.Error("nobody would look")
+	}
+	m.SetPending(riscv.IntMSoftware, false)
+	m.Poll()
+	look("gone", false)
+	m.set(riscv.CSRMie, mipSSIP)
+	m.set(riscv.CSRMip, mipSSIP)
+	look("set by software", true)
+	m.set(riscv.CSRMip, 0)
+	look("cleared by software", false)
+	m.set(riscv.CSRMip, mipSSIP)
+	m.set(riscv.CSRMideleg, mipSSIP)
+	m.SetPriv(privS)
+	m.Mstatus &^= MstatusSIE
+	look("delegated, sstatus.SIE clear", true)
+	m.Reset(0)
+	look("reset", false)
+}
+
+// A timer that comes due is seen by whatever looks first: its alarm, or a read of mip.
+func TestInterruptWaitingForTheTimer(t *testing.T) {
+	clock := timebase.NewManual()
+	h, err := New(Config{RAM: newRAM(t), Bus: &device.Bus{}, Clock: clock, PMP: MaxPMP})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &machine{Hart: h, t: t}
+	defer h.Close()
+	m.Poll()
+	m.set(riscv.CSRMenvcfg, EnvcfgSTCE)
+	m.set(riscv.CSRMie, mipSTIP)
+	m.set(riscv.CSRStimecmp, 100)
+	if m.Poll(); m.InterruptWaiting != 0 {
+		t.Error("early")
+	}
+	clock.Set(100)
+	m.csr(riscv.CSRMip)
+	if m.InterruptWaiting == 0 {
+		t.Error("a read of mip saw it and did not say so")
+	}
+	m.set(riscv.CSRStimecmp, 200)
+	if m.InterruptWaiting != 0 {
+		t.Error("moved, and still there")
+	}
+	clock.Set(200)
+	if m.Poll(); m.InterruptWaiting == 0 {
+		t.Error("not there when it is due")
 	}
 }

@@ -95,6 +95,26 @@ func (p *pmp) update() {
 	}
 }
 
+// open says whether S and U may do everything in every page of [first, last], which is whole pages: for each page check
+// allows, with no entry that covers a part of it, every access.
+func (p *pmp) open(first, last uint64) bool { return p.count == 0 || p.openFrom(0, first, last) }
+
+// openFrom is open as far as the entries from i on decide. Entry i cuts what it matches out of one range; the total of calls
+// is bounded by the square of the number of entries.
+func (p *pmp) openFrom(i int, first, last uint64) bool {
+	for ; i < p.active; i++ {
+		r := &p.ranges[i]
+		lo, hi := max(first, r.first), min(last, r.last)
+		if lo > hi {
+			continue
+		}
+		const all = pmpR | pmpW | pmpX
+		return r.cfg&all == all && lo&memory.PageMask == 0 && hi&memory.PageMask == memory.PageMask &&
+			(lo == first || p.openFrom(i+1, first, lo-1)) && (hi == last || p.openFrom(i+1, hi+1, last))
+	}
+	return false
+}
+
 func (p *pmp) locked(i int) bool { return p.cfg[i]&pmpLocked != 0 }
 
 // setAddr writes pmpaddr i, unless the entry is locked or is the bottom of a locked range.
@@ -120,7 +140,15 @@ func (p *pmp) setCfg(i int, v uint8) {
 // pmpChanged follows every write of PMP CSRs: entries of the TLB have the old permissions folded in.
 func (h *Hart) pmpChanged() {
 	h.pmp.update()
+	h.updatePMPOpen()
 	h.TLB.FlushAll()
+}
+
+func (h *Hart) updatePMPOpen() {
+	h.PMPOpen = 0
+	if h.pmp.open(uint64(h.RAM.Base()), uint64(h.RAM.End())-1) {
+		h.PMPOpen = 1
+	}
 }
 
 // OpenPMP gives S- and U-mode all of memory, through entry 0, as firmware does that protects nothing.

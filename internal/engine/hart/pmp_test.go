@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/vmproject/vm/internal/engine/riscv"
+	"github.com/vmproject/vm/internal/memory"
 	"github.com/vmproject/vm/internal/memory/mmu"
 )
 
@@ -257,5 +258,83 @@ func TestPMPOfPageTables(t *testing.T) {
 				t.Errorf("cause %d", m.Mcause)
 			}
 		})
+	}
+}
+
+// PMPOpen is what check says of every page of RAM, for every access.
+func TestPMPOpenEqualsCheck(t *testing.T) {
+	g := rand.New(rand.NewPCG(7, 8))
+	opened := 0
+	m := newMachine(t)
+	for range 3000 {
+		m.pmp.reset()
+		for i := range 8 {
+			cfg := uint64(g.IntN(256))
+			if g.IntN(3) != 0 {
+				cfg |= pmpR | pmpW | pmpX
+			}
+			cfg &^= pmpLocked
+			// Page-aligned and now and then not, from nothing to more than RAM.
+			addr := (ramBase + g.Uint64N(ramSize*2) - ramSize/2) >> 2
+			switch {
+			case cfg&pmpA == pmpNAPOT:
+				ones := 9 + g.IntN(16)
+				addr = addr>>ones<<ones | (1<<ones - 1) ^ 1<<ones>>1*uint64(g.IntN(2))
+			case g.IntN(8) != 0:
+				addr &^= memory.PageMask >> 2
+			}
+			m.pmp.setAddr(i, addr)
+			m.pmp.setCfg(i, uint8(cfg))
+		}
+		if g.IntN(2) == 0 { // as firmware does, under what it protects
+			m.pmp.setAddr(7, pmpAddrMask)
+			m.pmp.setCfg(7, pmpNAPOT|pmpR|pmpW|pmpX)
+		}
+		m.pmpChanged()
+		want := uint64(1)
+		for page := uint64(ramBase); page < ramBase+ramSize; page += memory.PageSize {
+			for _, acc := range []mmu.Access{mmu.Fetch, mmu.Load, mmu.Store} {
+				if allowed, _ := m.pmp.check(page, page|memory.PageMask, acc, false); !allowed {
+					want = 0
+				}
+			}
+		}
+		if m.PMPOpen != want {
+			t.Fatalf("PMPOpen is %d, want %d: %+v", m.PMPOpen, want, m.pmp.ranges[:m.pmp.active])
+		}
+		opened += int(want)
+	}
+	if opened < 100 {
+		t.Errorf("open %d times: the generator misses it", opened)
+	}
+}
+
+func TestPMPOpenFollows(t *testing.T) {
+	m := newMachine(t)
+	if m.PMPOpen != 0 {
+		t.Error("open with no entry on")
+	}
+	m.OpenPMP()
+	if m.PMPOpen != 1 {
+		t.Error("OpenPMP did not open it")
+	}
+	m.set(riscv.CSRPmpcfg0, 0)
+	if m.PMPOpen != 0 {
+		t.Error("open after entry 0 went")
+	}
+	m.OpenPMP()
+	m.Reset(0)
+	if m.PMPOpen != 0 {
+		t.Error("open after a reset")
+	}
+	h, err := New(Config{RAM: m.RAM, Bus: m.Bus, Clock: m.Clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.PMPOpen != 1 {
+		t.Error("not open on a hart without PMP")
+	}
+	if err := h.Close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -1,13 +1,11 @@
 package hart
 
-// The fixed-layout part of a hart, and where it lives.
+// The fixed-layout part of a hart. Where it lives is in window.go.
 
 import (
-	"fmt"
 	"unsafe"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/vmproject/vm/internal/memory"
 	"github.com/vmproject/vm/internal/memory/mmu"
 )
 
@@ -23,6 +21,16 @@ const (
 // from unsafe.Offsetof. Only the goroutine that runs the hart may touch it, with two exceptions: Attention is atomic, and the
 // TLB and FenceIGen of a hart that does not run may be touched by the harts that fence it (see attention.go).
 type State struct {
+	Hot
+	_   [(memory.PageSize - unsafe.Sizeof(Hot{})%memory.PageSize) % memory.PageSize]byte
+	TLB mmu.TLB // last, page aligned: its banks are mapped one by one
+}
+
+// The banks must start a page: this fails to compile otherwise.
+var _ [0]struct{} = [(unsafe.Offsetof(State{}.TLB) + unsafe.Offsetof(mmu.TLB{}.Banks)) % memory.PageSize]struct{}{}
+
+// Hot is what comes before the TLB in a State, and in every window on it.
+type Hot struct {
 	X  [NumX]uint64 // integer registers; X[0] is always zero
 	F  [32]uint64   // floating-point registers, NaN-boxed (Unprivileged, "F" §21.2)
 	PC uint64       // the address of the instruction being executed, until it completes
@@ -54,20 +62,39 @@ type State struct {
 	Satp                                          uint64
 	Medeleg, Mideleg, Mie                         uint64
 
-	TLB mmu.TLB
+	// What generated code needs to decide without leaving, kept up to date by this package.
+
+	// InterruptWaiting is non-zero when an interrupt that mie enables is pending, whatever mstatus says, as of when the hart
+	// last looked. What has become pending since is in Attention.
+	InterruptWaiting uint64
+	// PMPOpen is 1 when PMP lets S- and U-mode read, write and execute all of RAM.
+	PMPOpen   uint64
+	WalkFlags uint64 // how page tables are walked: WalkADUE, WalkPBMTE
+	// Guest RAM: its guest physical address, its bytes, its host address.
+	RAMBase, RAMSize, RAMHost uint64
+	CodeMap                   uint64 // host address of the RAM's memory.CodeMap
+	// Windows are the host addresses that Window gives; zero before its first call.
+	Windows [mmu.NumBanks]uint64
+
+	// The rest belongs to the translator, and this package does not touch it.
+
+	PageBase, InstretEnd                     uint64
+	Budget, Refill                           int64
+	ExitArg, ExitKind                        uint64
+	JumpCache                                uint64
+	FetchBank                                uint64 // host address of the bank that fetches use now
+	Target                                   uint64
+	HostSP                                   uint64
+	HostMXCSR, GuestMXCSR                    uint32
+	FPFast                                   uint64
+	TimeFast, TimeMul, TimeOffset, TimeShift uint64
+	ShadowSP, JumpCaches                     [mmu.NumBanks]uint64
+	Scratch                                  [16]uint64
+	Counters                                 [32]uint64
 }
 
-// newState maps a State. The host's pages are zero.
-//
-// The conversion is safe: the mapping is page aligned, which satisfies the alignment of any Go type, and at least as long as
-// State; State holds no Go pointers, so that the collector need not see it; and the mapping stays until freeState, after
-// which the hart's owner has promised not to use it.
-func newState() (*State, []byte, error) {
-	mem, err := unix.Mmap(-1, 0, int(unsafe.Sizeof(State{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
-	if err != nil {
-		return nil, nil, fmt.Errorf("mapping the state of a hart: %w", err)
-	}
-	return (*State)(unsafe.Pointer(unsafe.SliceData(mem))), mem, nil
-}
-
-func freeState(mem []byte) error { return unix.Munmap(mem) }
+// The bits of State.WalkFlags.
+const (
+	WalkADUE  = 1 << iota // menvcfg.ADUE: walks set A and D
+	WalkPBMTE             // menvcfg.PBMTE: Svpbmt
+)

@@ -30,6 +30,17 @@ func (h *Hart) updateBanks() {
 	h.DataBank = h.TLB.Select(h.Satp, data, h.Bank)
 }
 
+// updateWalkFlags follows a change of menvcfg.
+func (h *Hart) updateWalkFlags() {
+	h.WalkFlags = 0
+	if h.csr.menvcfg&EnvcfgADUE != 0 {
+		h.WalkFlags |= WalkADUE
+	}
+	if h.csr.menvcfg&EnvcfgPBMTE != 0 {
+		h.WalkFlags |= WalkPBMTE
+	}
+}
+
 // view is that of a privilege with SUM and MXR clear.
 func (h *Hart) view(priv uint64) mmu.View {
 	switch {
