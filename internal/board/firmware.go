@@ -30,6 +30,7 @@ func (b *Board) sbiReset(kind sbi.ResetKind, _ sbi.ResetReason) {
 
 // reset puts every hart where the boot begins. No hart runs.
 func (b *Board) reset() {
+	b.RAM.Code().Note(b.RAM.Base(), b.RAM.Size()) // what was loaded for this boot went by no hart
 	if !b.entry.Firmware {
 		b.enterSBI(b.cpus[0], b.entry.PC, b.entry.DTB)
 		return

@@ -10,7 +10,6 @@ func mapMemory(size uint64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	advise(mem)
 	return mem, nil
 }
 

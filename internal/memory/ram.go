@@ -6,6 +6,7 @@ package memory
 // RVWMO asks of RAM and what virtio rings rely on. Nothing here allocates.
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"unsafe"
@@ -15,6 +16,7 @@ import (
 type RAM struct {
 	base GPA
 	mem  []byte // the host mapping; page aligned, never moved until Close
+	code *CodeMap
 }
 
 // NewRAM maps size bytes of zeroed guest memory at base. Both must be multiples of [PageSize]. The host commits pages
@@ -27,7 +29,13 @@ func NewRAM(base GPA, size uint64) (*RAM, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mapping %d MiB of guest RAM: %w", size>>20, err)
 	}
-	return &RAM{base: base, mem: mem}, nil
+	advise(mem)
+	code, err := newCodeMap(base, size)
+	if err != nil {
+		_ = unmapMemory(mem)
+		return nil, fmt.Errorf("mapping the code map of %d MiB of guest RAM: %w", size>>20, err)
+	}
+	return &RAM{base: base, mem: mem, code: code}, nil
 }
 
 // Close unmaps the memory. No hart or device may run afterwards. Closing it again does nothing.
@@ -37,8 +45,11 @@ func (r *RAM) Close() error {
 		return nil
 	}
 	r.mem = nil
-	return unmapMemory(mem)
+	return errors.Join(unmapMemory(mem), r.code.close())
 }
+
+// Code says which pages have translated code. The methods of RAM that write note it; who writes through Slice does so itself.
+func (r *RAM) Code() *CodeMap { return r.code }
 
 // Base is the first guest physical address.
 func (r *RAM) Base() GPA { return r.base }
@@ -94,6 +105,7 @@ func (r *RAM) Store8(a GPA, v uint8) error {
 		return &RangeError{a, 1}
 	}
 	*(*uint8)(p) = v
+	r.code.Note(a, 1)
 	return nil
 }
 
@@ -113,6 +125,7 @@ func (r *RAM) Store16(a GPA, v uint16) error {
 		return &RangeError{a, 2}
 	}
 	*(*uint16)(p) = v
+	r.code.Note(a, 2)
 	return nil
 }
 
@@ -132,6 +145,7 @@ func (r *RAM) Store32(a GPA, v uint32) error {
 		return &RangeError{a, 4}
 	}
 	*(*uint32)(p) = v
+	r.code.Note(a, 4)
 	return nil
 }
 
@@ -151,6 +165,7 @@ func (r *RAM) Store64(a GPA, v uint64) error {
 		return &RangeError{a, 8}
 	}
 	*(*uint64)(p) = v
+	r.code.Note(a, 8)
 	return nil
 }
 
@@ -171,6 +186,7 @@ func (r *RAM) Write(a GPA, p []byte) error {
 		return err
 	}
 	copy(s, p)
+	r.code.Note(a, uint64(len(p)))
 	return nil
 }
 
@@ -181,5 +197,9 @@ func (r *RAM) CompareAndSwap64(a GPA, old, new uint64) (bool, error) {
 	if p == nil || a&7 != 0 {
 		return false, &RangeError{a, 8}
 	}
-	return atomic.CompareAndSwapUint64((*uint64)(p), old, new), nil
+	if !atomic.CompareAndSwapUint64((*uint64)(p), old, new) {
+		return false, nil
+	}
+	r.code.Note(a, 8)
+	return true, nil
 }

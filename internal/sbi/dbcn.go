@@ -48,7 +48,9 @@ func consoleRead(s *SBI, _ *hart.Hart, a args) result {
 	if !good {
 		return fail(errInvalidParam)
 	}
-	return ok(uint64(s.cfg.Console.TryRead(p)))
+	n := uint64(s.cfg.Console.TryRead(p))
+	s.cfg.RAM.Code().Note(memory.GPA(a[1]), n)
+	return ok(n)
 }
 
 func consoleWriteByte(s *SBI, h *hart.Hart, a args) result {

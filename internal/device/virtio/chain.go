@@ -19,6 +19,14 @@ type Chain struct {
 	id    uint16 // head descriptor (split) or buffer id (packed), for the used ring
 	descs uint16 // ring slots the chain takes (packed ring)
 	bytes uint64 // total length so far
+
+	writes []span // where Writable is: a device may cut that up
+}
+
+// span is a range of guest memory.
+type span struct {
+	at memory.GPA
+	n  uint64
 }
 
 // Descriptor flags, the same in both ring formats (virtio 1.3 §2.7.5, §2.8.13).
@@ -52,6 +60,7 @@ var (
 func (c *Chain) reset() {
 	// The backing arrays stay: what they still point to is guest memory, nothing the collector holds for them.
 	c.Readable, c.Writable = c.Readable[:0], c.Writable[:0]
+	c.writes = c.writes[:0]
 	c.id, c.descs, c.bytes = 0, 0, 0
 }
 
@@ -70,6 +79,7 @@ func (c *Chain) add(ram *memory.RAM, addr uint64, n uint32, flags uint16) error 
 	}
 	if flags&descWrite != 0 {
 		c.Writable = append(c.Writable, b)
+		c.writes = append(c.writes, span{memory.GPA(addr), uint64(n)})
 		return nil
 	}
 	if len(c.Writable) != 0 {

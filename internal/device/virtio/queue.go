@@ -24,6 +24,8 @@ type Queue struct {
 	index  int
 	size   uint16
 	signal *signals
+	code   *memory.CodeMap
+	rings  [2]span // what the device writes of the rings
 
 	mu      sync.Mutex // taken inside the transport's and the device's mutexes; signals.mu is taken inside it
 	ring    ring
@@ -50,7 +52,13 @@ func newQueue(ram *memory.RAM, index int, cfg QueueConfig, features uint64, s *s
 	if err != nil {
 		return nil, fmt.Errorf("virtio: queue %d: %w", index, err)
 	}
-	return &Queue{index: index, size: cfg.Size, signal: s, ring: r}, nil
+	q := &Queue{index: index, size: cfg.Size, signal: s, code: ram.Code(), ring: r}
+	if features&FeatureRingPacked != 0 {
+		q.rings = [2]span{{cfg.Desc, uint64(cfg.Size) * descSize}, {cfg.Device, 4}}
+	} else {
+		q.rings[0] = span{cfg.Device, usedRing + uint64(cfg.Size)*8 + 2}
+	}
+	return q, nil
 }
 
 // ringArea is one part of a ring, checked for place and alignment.
@@ -99,12 +107,22 @@ func (q *Queue) Next() (*Chain, bool) {
 // Done gives a chain back to the driver, with the number of bytes written to its Writable part from the start, and interrupts
 // the driver if it asked for that. On a stopped queue the chain is only recycled. The chain must not be used afterwards.
 //
-// Every byte a device writes to guest memory is written before this call: the place to note changed pages for a translator.
+// Every byte a device writes to guest memory is written before this call, which notes it for a translator, before the driver
+// hears of it; all of the Writable part, because a request that failed may have written more than it says.
 func (q *Queue) Done(c *Chain, written uint32) {
+	for _, w := range c.writes {
+		q.code.Note(w.at, w.n)
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.stopped && q.ring.done(c, written) {
-		q.signal.queueInterrupt(q.index)
+	if !q.stopped {
+		interrupt := q.ring.done(c, written)
+		for _, r := range q.rings {
+			q.code.Note(r.at, r.n)
+		}
+		if interrupt {
+			q.signal.queueInterrupt(q.index)
+		}
 	}
 	q.free = append(q.free, c)
 }

@@ -95,6 +95,9 @@ func (h *Hart) locate(va, n uint64, acc mmu.Access) (place, mmu.Fault) {
 		if h.Bus.Covers(gpa, n) {
 			return place{gpa: gpa}, mmu.NoFault
 		}
+		if acc == mmu.Store {
+			h.noteStore(gpa)
+		}
 		return place{gpa, h.hostOf(gpa), false}, mmu.NoFault
 	}
 
@@ -108,10 +111,20 @@ func (h *Hart) locate(va, n uint64, acc mmu.Access) (place, mmu.Fault) {
 	case mmu.Load:
 		bank.FillLoad(page, addend)
 	case mmu.Store:
+		h.noteStore(gpa)
 		bank.FillStore(page, addend)
 	}
 	h.Stats.Fills++
 	return place{gpa, h.hostOf(gpa), true}, mmu.NoFault
+}
+
+// noteStore comes before a store to the page of gpa that had no entry. Whoever watches a page of code drops every hart's entries for
+// stores to it (FenceRequest.HasUnstore), so that the first one afterwards comes by here; then the page counts as changed, and an
+// entry spares the next ones the way.
+func (h *Hart) noteStore(gpa memory.GPA) {
+	if c := h.RAM.Code(); c.State(gpa) == memory.CodeWatched {
+		c.Note(gpa, 1)
+	}
 }
 
 // walk looks va up in the page tables of satp.

@@ -26,6 +26,7 @@ package hart
 import (
 	"sync/atomic"
 
+	"github.com/vmproject/vm/internal/memory"
 	"github.com/vmproject/vm/internal/memory/mmu"
 )
 
@@ -50,10 +51,17 @@ const (
 	PollFirmware
 )
 
-// FenceRequest is what one hart asks of another: FENCE.I if Instruction is set, else SFENCE.VMA of Flush.
+// FenceRequest is what one hart asks of another: whatever of FENCE.I (Instruction), HasUnstore and Forget is set, and if
+// none of them is, SFENCE.VMA of Flush.
 type FenceRequest struct {
 	Instruction bool
 	Flush       mmu.Flush
+
+	// HasUnstore: every store to the page of RAM at the guest physical address Unstore shall come by locate once more.
+	HasUnstore bool
+	Unstore    memory.GPA
+	// Forget: the translator shall drop every jump target it remembers.
+	Forget bool
 }
 
 // fenceRequest is a FenceRequest under way. It is in the mailboxes of its targets until they have acknowledged it.
@@ -245,7 +253,22 @@ func (h *Hart) serve() {
 func (h *Hart) apply(f FenceRequest) {
 	if f.Instruction {
 		h.FenceIGen++
-	} else {
+	}
+	if f.HasUnstore {
+		h.unstore(f.Unstore)
+	}
+	if f.Forget {
+		h.TLB.ForgetAll()
+	}
+	if !f.Instruction && !f.HasUnstore && !f.Forget {
 		h.TLB.Flush(f.Flush)
 	}
+}
+
+// unstore drops the TLB entries for stores to a page of RAM, in every bank and under every address it has.
+func (h *Hart) unstore(page memory.GPA) {
+	if !h.RAM.Contains(page, 1) {
+		return
+	}
+	h.TLB.DropStores(uint64(uintptr(h.hostOf(page &^ memory.PageMask))))
 }

@@ -115,6 +115,7 @@ func New(c Config) (*Hart, error) {
 		park: make(chan struct{}, 1),
 	}
 	h.RAMBase, h.RAMSize, h.RAMHost = uint64(c.RAM.Base()), c.RAM.Size(), uint64(c.RAM.HostBase())
+	h.CodeMap = uint64(c.RAM.Code().Base())
 	h.fence.done = make(chan struct{}, 1)
 	h.pmp.count = c.PMP
 	h.ticks.alarm = c.Clock.NewAlarm(func() { h.raise(attnInterrupt) })

@@ -190,6 +190,21 @@ func (t *TLB) Flush(f Flush) {
 	}
 }
 
+// DropStores drops every entry for stores to the host page at host.
+func (t *TLB) DropStores(host uint64) {
+	for i := range t.Banks {
+		b := &t.Banks[i]
+		if b.Filled == 0 {
+			continue
+		}
+		for j := range b.Store {
+			if e := &b.Store[j]; e.Tag+e.Addend == host {
+				e.Tag = InvalidTag
+			}
+		}
+	}
+}
+
 // FlushAll empties every bank, those without translation too: PMP or what is behind an address has changed.
 func (t *TLB) FlushAll() {
 	for i := range uint64(NumBanks) {

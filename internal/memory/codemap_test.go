@@ -1,0 +1,234 @@
+package memory
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"unsafe"
+)
+
+func TestCodeMapStates(t *testing.T) {
+	r := newTestRAM(t, 16*PageSize)
+	c := r.Code()
+	page := func(i GPA) GPA { return testBase + i<<PageShift }
+	raw := unsafe.Slice((*uint8)(unsafe.Pointer(unsafe.SliceData(c.bytes))), 16)
+	if uintptr(unsafe.Pointer(&raw[0])) != c.Base() {
+		t.Error("Base is elsewhere")
+	}
+	c.Note(page(0), 16*PageSize)
+	if c.Changed() != 0 {
+		t.Error("a plain page changed")
+	}
+	c.Watch(page(3) + 17)
+	c.Watch(page(4))
+	c.Watch(page(15))
+	c.Note(page(2), PageSize)
+	c.Note(page(5), PageSize)
+	if c.Changed() != 0 || raw[3] != CodeWatched {
+		t.Errorf("%d changed, byte 3 is %d", c.Changed(), raw[3])
+	}
+	c.Note(page(4)-1, 0)
+	if c.Changed() != 0 {
+		t.Error("nothing was written")
+	}
+	c.Note(page(4)-1, 2) // the end of one and the start of the next
+	c.Note(page(4), 1)   // again
+	if c.Changed() != 2 || c.State(page(3)) != CodeChanged || raw[4] != CodeChanged {
+		t.Errorf("%d changed, states % x", c.Changed(), raw)
+	}
+	if l := c.TakeChanged(); !slices.Equal(l, []GPA{page(3), page(4)}) || c.Changed() != 0 || c.TakeChanged() != nil {
+		t.Errorf("took %x", l)
+	}
+	if c.State(page(3)) != CodeChanged {
+		t.Error("taking the list changed a state")
+	}
+	c.Clear(page(3))
+	c.Watch(page(4))
+	if raw[3] != CodeNone || raw[4] != CodeWatched || raw[15] != CodeWatched {
+		t.Errorf("states % x", raw)
+	}
+	c.Note(0, ^uint64(0))
+	if l := c.TakeChanged(); !slices.Equal(l, []GPA{page(4), page(15)}) {
+		t.Errorf("a note of everything changed %x", l)
+	}
+}
+
+func TestCodeMapIgnoresWhatIsNotRAM(t *testing.T) {
+	r := newTestRAM(t, 4*PageSize)
+	c := r.Code()
+	c.Watch(testBase)
+	c.Watch(r.End() - 1)
+	for _, a := range []GPA{0, testBase - 1, r.End(), r.End() + 5*PageSize, ^GPA(0)} {
+		c.Watch(a)
+		c.Note(a, 1)
+		if c.State(a) != CodeNone {
+			t.Errorf("%#x is %d", a, c.State(a))
+		}
+		c.Clear(a)
+	}
+	c.Note(^GPA(0), ^uint64(0))
+	c.Note(0, uint64(testBase))
+	c.Note(r.End(), ^uint64(0))
+	if c.Changed() != 0 {
+		t.Errorf("%x changed", c.TakeChanged())
+	}
+}
+
+func TestNoteEqualsModel(t *testing.T) {
+	g := rand.New(rand.NewPCG(5, 6))
+	const pages = 64
+	r := newTestRAM(t, pages*PageSize)
+	c := r.Code()
+	for range 5000 {
+		var want []GPA
+		a := testBase - 4*PageSize + GPA(g.Uint64N((pages+8)*PageSize))
+		n := g.Uint64N(10 * PageSize)
+		for i := range GPA(pages) {
+			p := testBase + i<<PageShift
+			c.Clear(p)
+			if g.IntN(8) == 0 {
+				c.Watch(p)
+				if n > 0 && a < p+PageSize && a+GPA(n) > p {
+					want = append(want, p)
+				}
+			}
+		}
+		c.Note(a, n)
+		if got := c.TakeChanged(); !slices.Equal(got, want) {
+			t.Fatalf("note of %#x+%#x: %x, want %x", a, n, got, want)
+		}
+	}
+}
+
+// Whatever of RAM's own methods writes, notes.
+func TestRAMNotesItsWrites(t *testing.T) {
+	r := newTestRAM(t, 2*PageSize)
+	for name, write := range map[string]func(GPA) error{
+		"Store8":  func(a GPA) error { return r.Store8(a, 1) },
+		"Store16": func(a GPA) error { return r.Store16(a, 1) },
+		"Store32": func(a GPA) error { return r.Store32(a, 1) },
+		"Store64": func(a GPA) error { return r.Store64(a, 1) },
+		"Write":   func(a GPA) error { return r.Write(a, make([]byte, 100)) },
+		"CompareAndSwap64": func(a GPA) error {
+			v, _ := r.Load64(a)
+			_, err := r.CompareAndSwap64(a, v, v+1)
+			return err
+		},
+	} {
+		r.Code().Watch(testBase + PageSize)
+		if err := write(testBase + PageSize + 8); err != nil {
+			t.Fatal(err)
+		}
+		if l := r.Code().TakeChanged(); !slices.Equal(l, []GPA{testBase + PageSize}) {
+			t.Errorf("%s: %x", name, l)
+		}
+	}
+}
+
+// Neighbours share a word of the map: nobody's change may undo another's, and whoever sees a page as changed sees a count.
+func TestCodeMapConcurrently(t *testing.T) {
+	r := newTestRAM(t, 4*PageSize)
+	c := r.Code()
+	var wg sync.WaitGroup
+	var taken [4]atomic.Uint64
+	for i := range GPA(4) {
+		wg.Go(func() {
+			p := testBase + i<<PageShift
+			for range 5000 {
+				c.Watch(p)
+				if c.State(p) != CodeWatched {
+					t.Error("a watched page is not")
+				}
+				c.Note(p+1, 1)
+				if c.State(p) != CodeChanged {
+					t.Error("a changed page is not")
+				}
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
+	for ended := false; !ended; {
+		select {
+		case <-done:
+			ended = true
+		default:
+		}
+		for _, p := range c.TakeChanged() {
+			taken[(p-testBase)>>PageShift].Add(1)
+		}
+	}
+	for i := range taken {
+		if n := taken[i].Load(); n != 5000 {
+			t.Errorf("page %d changed %d times", i, n)
+		}
+	}
+}
+
+// Either the translator reads what was written, or the writer finds the page watched: the order the map promises.
+func TestWatchAgainstNote(t *testing.T) {
+	r := newTestRAM(t, PageSize)
+	c := r.Code()
+	mem, err := r.Slice(testBase, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	word := (*uint64)(unsafe.Pointer(&mem[0]))
+	rounds := uint64(20_000)
+	if testing.Short() {
+		rounds = 2000
+	}
+	var turn [2]atomic.Uint64
+	meet := func(me int, n uint64) {
+		turn[me].Store(n)
+		for i := 0; turn[1-me].Load() < n; i++ {
+			if i > 1000 {
+				runtime.Gosched()
+			}
+		}
+	}
+	go func() {
+		for n := uint64(1); n <= rounds; n++ {
+			meet(0, 3*n)
+			*word = n // as DMA does: no atomic operation
+			c.Note(testBase, 8)
+			meet(0, 3*n+1)
+			meet(0, 3*n+2)
+		}
+	}()
+	for n := uint64(1); n <= rounds; n++ {
+		c.Clear(testBase)
+		c.TakeChanged()
+		meet(1, 3*n)
+		c.Watch(testBase)
+		got := *word
+		meet(1, 3*n+1)
+		if got != n && c.Changed() == 0 {
+			t.Fatalf("round %d: read %d, and no change is noted", n, got)
+		}
+		meet(1, 3*n+2)
+	}
+}
+
+func BenchmarkNote(b *testing.B) {
+	const size = 1 << 30
+	r := newTestRAM(b, size)
+	for name, n := range map[string]uint64{"a byte": 1, "a page": PageSize, "64 KiB": 64 << 10, "all of 1 GiB": size} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				r.Code().Note(testBase, n)
+			}
+		})
+	}
+	b.Run("a byte, if watched", func(b *testing.B) {
+		for b.Loop() {
+			if r.Code().State(testBase) == CodeWatched {
+				r.Code().Note(testBase, 1)
+			}
+		}
+	})
+}
