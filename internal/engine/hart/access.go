@@ -37,9 +37,9 @@ func (h *Hart) hostOf(a memory.GPA) unsafe.Pointer {
 	return unsafe.Add(h.host, uint64(a-h.RAM.Base()))
 }
 
-// ramAt is the guest physical address that a TLB entry maps va to.
-func (h *Hart) ramAt(va, addend uint64) memory.GPA {
-	return h.RAM.Base() + memory.GPA(va+addend-uint64(uintptr(h.host)))
+// ramAt is the guest physical address that a TLB entry, with the host's page that is at host, maps va to.
+func (h *Hart) ramAt(va, host uint64) memory.GPA {
+	return h.RAM.Base() + memory.GPA(host-uint64(uintptr(h.host))+va&memory.PageMask)
 }
 
 // locate translates an access of n bytes at va that does not cross a page, checks it, and makes a TLB entry if it can.
@@ -58,11 +58,11 @@ func (h *Hart) locate(va, n uint64, acc mmu.Access) (place, mmu.Fault) {
 		}
 	case mmu.Load:
 		if e := &bank.Load[mmu.DataIndex(va)]; e.Tag == page {
-			gpa, hit = h.ramAt(va, e.Addend), true
+			gpa, hit = h.ramAt(va, e.Host), true
 		}
 	case mmu.Store:
 		if e := &bank.Store[mmu.DataIndex(va)]; e.Tag == page {
-			gpa, hit = h.ramAt(va, e.Addend), true
+			gpa, hit = h.ramAt(va, e.Host), true
 		}
 	}
 	if hit {
@@ -104,15 +104,15 @@ func (h *Hart) locate(va, n uint64, acc mmu.Access) (place, mmu.Fault) {
 	if shift > memory.PageShift {
 		bank.NoteBig(va, shift)
 	}
-	addend := uint64(uintptr(h.hostOf(base))) - page
+	host := uint64(uintptr(h.hostOf(base)))
 	switch acc {
 	case mmu.Fetch:
 		bank.FillFetch(page, uint64(base))
 	case mmu.Load:
-		bank.FillLoad(page, addend)
+		bank.FillLoad(page, host)
 	case mmu.Store:
 		h.noteStore(gpa)
-		bank.FillStore(page, addend)
+		bank.FillStore(page, host)
 	}
 	h.Stats.Fills++
 	return place{gpa, h.hostOf(gpa), true}, mmu.NoFault
@@ -130,7 +130,13 @@ func (h *Hart) noteStore(gpa memory.GPA) {
 // walk looks va up in the page tables of satp.
 func (h *Hart) walk(va uint64, acc mmu.Access, view mmu.View) (mmu.Leaf, mmu.Fault) {
 	h.Stats.Walks++
-	r := mmu.Regime{
+	r := h.regime(view)
+	return mmu.Walk((*walker)(h), &r, va, acc)
+}
+
+// regime is how the page tables of satp are walked for a view.
+func (h *Hart) regime(view mmu.View) mmu.Regime {
+	return mmu.Regime{
 		Satp:  h.Satp,
 		User:  view&^mmu.ViewMXR == mmu.ViewU,
 		SUM:   view&^mmu.ViewMXR == mmu.ViewSSum,
@@ -138,7 +144,6 @@ func (h *Hart) walk(va uint64, acc mmu.Access, view mmu.View) (mmu.Leaf, mmu.Fau
 		ADUE:  h.csr.menvcfg&EnvcfgADUE != 0,
 		PBMTE: h.csr.menvcfg&EnvcfgPBMTE != 0,
 	}
-	return mmu.Walk((*walker)(h), &r, va, acc)
 }
 
 // Load reads size bytes (1, 2, 4, 8) at va, zero-extended: RAM or a device, aligned or, in RAM, misaligned and even over

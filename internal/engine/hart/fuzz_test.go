@@ -118,8 +118,8 @@ func (m *machine) check() {
 			continue
 		}
 		for _, table := range [][mmu.DataEntries]mmu.DataEntry{b.Load, b.Store} {
-			for _, e := range table {
-				if off := e.Tag + e.Addend - ram; e.Tag != mmu.InvalidTag && (off > ramSize-memory.PageSize || off == (overlay-ramBase)&^memory.PageMask) {
+			for slot, e := range table {
+				if off := e.Host - ram; e.Tag != mmu.EmptyTag(uint64(slot)) && (off > ramSize-memory.PageSize || off == (overlay-ramBase)&^memory.PageMask) {
 					m.t.Fatalf("entry %+v is at offset %#x of RAM", e, off)
 				}
 			}

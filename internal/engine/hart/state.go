@@ -91,6 +91,7 @@ type Hot struct {
 	ShadowSP, JumpCaches                     [mmu.NumBanks]uint64
 	Scratch                                  [16]uint64
 	Counters                                 [32]uint64
+	Current                                  uint64 // host address of TLB.Current
 }
 
 // The bits of State.WalkFlags.

@@ -38,7 +38,7 @@ func TestWindowsAreTheState(t *testing.T) {
 		bank := at[mmu.Bank](w + unsafe.Offsetof(State{}.TLB) + unsafe.Offsetof(mmu.TLB{}.Banks))
 		page := i << memory.PageShift
 		m.TLB.Banks[i].FillLoad(page, 300+i)
-		if bank.Load[mmu.DataIndex(page)] != (mmu.DataEntry{Tag: page, Addend: 300 + i}) {
+		if bank.Load[mmu.DataIndex(page)] != (mmu.DataEntry{Tag: page, Host: 300 + i}) {
 			t.Errorf("window %d has another bank", i)
 		}
 		bank.Exec[mmu.ExecEntries-1] = uint8(i + 1)

@@ -9,7 +9,7 @@ package interp
 //
 // unsafe. Slots are reached by pointers into the page that base keeps alive: ip only ever moves by a step that lower wrote,
 // which ends at most two slots past the page, where the slots say opPageEnd, or to a slot computed from an offset below 4096.
-// Guest memory is reached through TLB entries, whose makers vouch that va+Addend is in the RAM mapping for the whole page;
+// Guest memory is reached through TLB entries, whose makers vouch that the host page is in the RAM mapping;
 // it lies outside the Go heap and never moves. The registers are indexed by bytes that lower keeps at SinkX or below.
 
 import (
@@ -187,49 +187,49 @@ next:
 	case riscv.LB:
 		va = x[s.rs1] + uint64(int64(s.imm))
 		if e := &bank.Load[va>>memory.PageShift%mmu.DataEntries]; va&mask1 == e.Tag {
-			x[s.rd] = uint64(int64(*(*int8)(host(va + e.Addend))))
+			x[s.rd] = uint64(int64(*(*int8)(host(va&memory.PageMask + e.Host))))
 			goto next
 		}
 		goto load
 	case riscv.LH:
 		va = x[s.rs1] + uint64(int64(s.imm))
 		if e := &bank.Load[va>>memory.PageShift%mmu.DataEntries]; va&mask2 == e.Tag {
-			x[s.rd] = uint64(int64(*(*int16)(host(va + e.Addend))))
+			x[s.rd] = uint64(int64(*(*int16)(host(va&memory.PageMask + e.Host))))
 			goto next
 		}
 		goto load
 	case riscv.LW:
 		va = x[s.rs1] + uint64(int64(s.imm))
 		if e := &bank.Load[va>>memory.PageShift%mmu.DataEntries]; va&mask4 == e.Tag {
-			x[s.rd] = uint64(int64(*(*int32)(host(va + e.Addend))))
+			x[s.rd] = uint64(int64(*(*int32)(host(va&memory.PageMask + e.Host))))
 			goto next
 		}
 		goto load
 	case riscv.LD:
 		va = x[s.rs1] + uint64(int64(s.imm))
 		if e := &bank.Load[va>>memory.PageShift%mmu.DataEntries]; va&mask8 == e.Tag {
-			x[s.rd] = *(*uint64)(host(va + e.Addend))
+			x[s.rd] = *(*uint64)(host(va&memory.PageMask + e.Host))
 			goto next
 		}
 		goto load
 	case riscv.LBU:
 		va = x[s.rs1] + uint64(int64(s.imm))
 		if e := &bank.Load[va>>memory.PageShift%mmu.DataEntries]; va&mask1 == e.Tag {
-			x[s.rd] = uint64(*(*uint8)(host(va + e.Addend)))
+			x[s.rd] = uint64(*(*uint8)(host(va&memory.PageMask + e.Host)))
 			goto next
 		}
 		goto load
 	case riscv.LHU:
 		va = x[s.rs1] + uint64(int64(s.imm))
 		if e := &bank.Load[va>>memory.PageShift%mmu.DataEntries]; va&mask2 == e.Tag {
-			x[s.rd] = uint64(*(*uint16)(host(va + e.Addend)))
+			x[s.rd] = uint64(*(*uint16)(host(va&memory.PageMask + e.Host)))
 			goto next
 		}
 		goto load
 	case riscv.LWU:
 		va = x[s.rs1] + uint64(int64(s.imm))
 		if e := &bank.Load[va>>memory.PageShift%mmu.DataEntries]; va&mask4 == e.Tag {
-			x[s.rd] = uint64(*(*uint32)(host(va + e.Addend)))
+			x[s.rd] = uint64(*(*uint32)(host(va&memory.PageMask + e.Host)))
 			goto next
 		}
 		goto load
@@ -239,28 +239,28 @@ next:
 	case riscv.SB:
 		va = x[s.rs1] + uint64(int64(s.imm))
 		if e := &bank.Store[va>>memory.PageShift%mmu.DataEntries]; va&mask1 == e.Tag {
-			*(*uint8)(host(va + e.Addend)) = uint8(x[s.rs2])
+			*(*uint8)(host(va&memory.PageMask + e.Host)) = uint8(x[s.rs2])
 			goto next
 		}
 		goto store
 	case riscv.SH:
 		va = x[s.rs1] + uint64(int64(s.imm))
 		if e := &bank.Store[va>>memory.PageShift%mmu.DataEntries]; va&mask2 == e.Tag {
-			*(*uint16)(host(va + e.Addend)) = uint16(x[s.rs2])
+			*(*uint16)(host(va&memory.PageMask + e.Host)) = uint16(x[s.rs2])
 			goto next
 		}
 		goto store
 	case riscv.SW:
 		va = x[s.rs1] + uint64(int64(s.imm))
 		if e := &bank.Store[va>>memory.PageShift%mmu.DataEntries]; va&mask4 == e.Tag {
-			*(*uint32)(host(va + e.Addend)) = uint32(x[s.rs2])
+			*(*uint32)(host(va&memory.PageMask + e.Host)) = uint32(x[s.rs2])
 			goto next
 		}
 		goto store
 	case riscv.SD:
 		va = x[s.rs1] + uint64(int64(s.imm))
 		if e := &bank.Store[va>>memory.PageShift%mmu.DataEntries]; va&mask8 == e.Tag {
-			*(*uint64)(host(va + e.Addend)) = x[s.rs2]
+			*(*uint64)(host(va&memory.PageMask + e.Host)) = x[s.rs2]
 			goto next
 		}
 		goto store
@@ -270,7 +270,7 @@ next:
 	case riscv.FLW:
 		va = x[s.rs1] + uint64(int64(s.imm))
 		if e := &bank.Load[va>>memory.PageShift%mmu.DataEntries]; va&mask4 == e.Tag && st.Mstatus&hart.MstatusFS != 0 {
-			st.F[s.rd&31] = box32 | uint64(*(*uint32)(host(va + e.Addend)))
+			st.F[s.rd&31] = box32 | uint64(*(*uint32)(host(va&memory.PageMask + e.Host)))
 			st.Mstatus |= hart.MstatusFS
 			goto next
 		}
@@ -278,7 +278,7 @@ next:
 	case riscv.FLD:
 		va = x[s.rs1] + uint64(int64(s.imm))
 		if e := &bank.Load[va>>memory.PageShift%mmu.DataEntries]; va&mask8 == e.Tag && st.Mstatus&hart.MstatusFS != 0 {
-			st.F[s.rd&31] = *(*uint64)(host(va + e.Addend))
+			st.F[s.rd&31] = *(*uint64)(host(va&memory.PageMask + e.Host))
 			st.Mstatus |= hart.MstatusFS
 			goto next
 		}
@@ -286,14 +286,14 @@ next:
 	case riscv.FSW:
 		va = x[s.rs1] + uint64(int64(s.imm))
 		if e := &bank.Store[va>>memory.PageShift%mmu.DataEntries]; va&mask4 == e.Tag && st.Mstatus&hart.MstatusFS != 0 {
-			*(*uint32)(host(va + e.Addend)) = uint32(st.F[s.rs2&31])
+			*(*uint32)(host(va&memory.PageMask + e.Host)) = uint32(st.F[s.rs2&31])
 			goto next
 		}
 		goto other
 	case riscv.FSD:
 		va = x[s.rs1] + uint64(int64(s.imm))
 		if e := &bank.Store[va>>memory.PageShift%mmu.DataEntries]; va&mask8 == e.Tag && st.Mstatus&hart.MstatusFS != 0 {
-			*(*uint64)(host(va + e.Addend)) = st.F[s.rs2&31]
+			*(*uint64)(host(va&memory.PageMask + e.Host)) = st.F[s.rs2&31]
 			goto next
 		}
 		goto other

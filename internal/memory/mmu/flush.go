@@ -60,10 +60,10 @@ var noLeaves = func() (big [2][numLeafSizes]leaves) {
 // clear marks every entry invalid. Who calls it sees to TLB.Forget.
 func (b *Bank) clear() {
 	for i := range b.Load {
-		b.Load[i].Tag = InvalidTag
+		b.Load[i].Tag = EmptyTag(uint64(i))
 	}
 	for i := range b.Store {
-		b.Store[i].Tag = InvalidTag
+		b.Store[i].Tag = EmptyTag(uint64(i))
 	}
 	for i := range b.Fetch {
 		b.Fetch[i].Tag = InvalidTag
@@ -102,15 +102,15 @@ func (t *TLB) forgetPage(bank, page uint64) {
 // drop drops the entries of the pages from first to last, both page addresses and included.
 func (t *TLB) drop(bank, first, last uint64) {
 	b := &t.Banks[bank]
-	size := last - first // a tag is one of the pages if it is no more than this above first; InvalidTag never is
+	size := last - first // a tag is one of the pages if it is no more than this above first, or an empty one
 	pages := size>>memory.PageShift + 1
 	for i := range min(pages, DataEntries) {
 		at := (first>>memory.PageShift + i) & (DataEntries - 1)
 		if e := &b.Load[at]; e.Tag-first <= size {
-			e.Tag = InvalidTag
+			e.Tag = EmptyTag(at)
 		}
 		if e := &b.Store[at]; e.Tag-first <= size {
-			e.Tag = InvalidTag
+			e.Tag = EmptyTag(at)
 		}
 	}
 	for i := range min(pages, FetchEntries) {
@@ -198,8 +198,8 @@ func (t *TLB) DropStores(host uint64) {
 			continue
 		}
 		for j := range b.Store {
-			if e := &b.Store[j]; e.Tag+e.Addend == host {
-				e.Tag = InvalidTag
+			if e := &b.Store[j]; e.Host == host {
+				e.Tag = EmptyTag(uint64(j))
 			}
 		}
 	}

@@ -41,18 +41,21 @@ const (
 	ExecEntries = 4096
 )
 
-// InvalidTag matches no address: its low bits are those of a misaligned page.
+// InvalidTag is that of a fetch entry that matches no address: its low bits are those of a misaligned page.
 const InvalidTag = ^uint64(0)
+
+// EmptyTag is that of a load or store entry that matches no address, by its slot: it is a page that belongs into another slot.
+func EmptyTag(slot uint64) uint64 { return (slot ^ 1) << memory.PageShift }
 
 // NoBank in [TLB.Current] says that the bank of a view has to be looked for.
 const NoBank = ^uint64(0)
 
 // DataEntry maps one virtual page for loads or for stores.
-// An access of n bytes (a power of two) at va hits when va & (^uint64(memory.PageMask) | (n-1)) == Tag: this also refuses
-// misaligned accesses, and with them every access that crosses a page. Host address = va + Addend.
+// An access at va hits when va &^ PageMask == Tag. In one comparison with the check that it ends inside the page, n bytes hit when va ^ Tag,
+// the offset in the page if it is the same, is at most PageSize - n. That is why an empty entry has the tag of a page elsewhere.
 type DataEntry struct {
-	Tag    uint64
-	Addend uint64
+	Tag  uint64
+	Host uint64 // host address of the page
 }
 
 // FetchEntry maps one virtual page for instruction fetch. Hits when va &^ PageMask == Tag.
@@ -190,16 +193,16 @@ func (t *TLB) find(satp uint64, view View, keep uint64) uint64 {
 	return found
 }
 
-// FillLoad makes loads of the page at va reach host memory at va + addend.
-func (b *Bank) FillLoad(va, addend uint64) {
-	b.Load[DataIndex(va)] = DataEntry{va &^ memory.PageMask, addend}
+// FillLoad makes loads of the page at va reach the page of host memory at host.
+func (b *Bank) FillLoad(va, host uint64) {
+	b.Load[DataIndex(va)] = DataEntry{va &^ memory.PageMask, host}
 	b.Filled = 1
 }
 
-// FillStore makes stores to the page at va reach host memory at va + addend.
+// FillStore makes stores to the page at va reach the page of host memory at host.
 // Precondition: the leaf that maps the page is dirty, so that no store skips setting its D bit.
-func (b *Bank) FillStore(va, addend uint64) {
-	b.Store[DataIndex(va)] = DataEntry{va &^ memory.PageMask, addend}
+func (b *Bank) FillStore(va, host uint64) {
+	b.Store[DataIndex(va)] = DataEntry{va &^ memory.PageMask, host}
 	b.Filled = 1
 }
 

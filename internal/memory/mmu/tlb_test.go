@@ -12,23 +12,30 @@ const (
 	satpB = ModeSv39<<60 | 2<<44 | 0x200
 )
 
-func hits(e DataEntry, va, n uint64) bool { return va&(^uint64(memory.PageMask)|(n-1)) == e.Tag }
+func hits(e DataEntry, va, n uint64) bool { return va^e.Tag <= memory.PageSize-n }
 
-func TestTagRefusesWhatIsMisalignedOrCrosses(t *testing.T) {
+func TestTagRefusesWhatCrosses(t *testing.T) {
 	e := DataEntry{Tag: 0x5000}
 	for _, n := range []uint64{1, 2, 4, 8} {
 		for va := uint64(0x4ff0); va < 0x6010; va++ {
-			want := va>>12 == 5 && va%n == 0
+			want := va>>12 == 5 && va&memory.PageMask <= memory.PageSize-n
 			if hits(e, va, n) != want {
 				t.Fatalf("access of %d bytes at %#x: hit is %v", n, va, !want)
 			}
-			if hits(DataEntry{Tag: InvalidTag}, va, n) {
-				t.Fatalf("the invalid tag matches %#x", va)
-			}
 		}
 	}
-	if hits(DataEntry{Tag: InvalidTag}, ^uint64(0), 1) {
-		t.Fatal("the invalid tag matches the last address")
+}
+
+func TestEmptyTagMatchesNothingThatComesToItsSlot(t *testing.T) {
+	for slot := range uint64(DataEntries) {
+		for _, high := range []uint64{0, 1 << 22, 1 << 63, 0xffff_ffff_ffc0_0000} {
+			for _, off := range []uint64{0, 1, memory.PageMask} {
+				va := high | slot<<memory.PageShift | off
+				if e := (DataEntry{Tag: EmptyTag(DataIndex(va))}); hits(e, va, 1) || va&^memory.PageMask == e.Tag {
+					t.Fatalf("the empty tag of slot %d matches %#x", slot, va)
+				}
+			}
+		}
 	}
 }
 
@@ -72,7 +79,7 @@ func TestSelectTakesTheOldestBankAndNotTheKeptOne(t *testing.T) {
 	// The youngest of them are still there, and Current never names a bank that has changed hands.
 	tlb.SwitchSatp()
 	last := uint64(3*NumBanks - 1)
-	if got := tlb.Select(satpB+last, ViewU, keep); tlb.Banks[got].Load[DataIndex(0x1000)].Addend != last {
+	if got := tlb.Select(satpB+last, ViewU, keep); tlb.Banks[got].Load[DataIndex(0x1000)].Host != last {
 		t.Fatal("the youngest bank is gone")
 	}
 }
