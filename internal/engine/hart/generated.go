@@ -1,0 +1,55 @@
+package hart
+
+// What a translator asks of a hart, beside what the interpreter does.
+
+import (
+	"github.com/vmproject/vm/internal/engine/riscv"
+	"github.com/vmproject/vm/internal/memory"
+	"github.com/vmproject/vm/internal/memory/mmu"
+)
+
+// Fill makes the TLB entry for a load or a store at va, and says whether there is one now that was not there before: else
+// the access faults, or is not to plain RAM, or crosses a page. A speculative one leaves no trace but the entry: the access may not happen, so that
+// accessed and dirty bits have to be set already, and a store to a watched page is not noted.
+func (h *Hart) Fill(va uint64, acc mmu.Access, speculative bool) bool {
+	bank := &h.TLB.Banks[h.DataBank%mmu.NumBanks]
+	e := &bank.Load[mmu.DataIndex(va)]
+	if acc == mmu.Store {
+		e = &bank.Store[mmu.DataIndex(va)]
+	}
+	if e.Tag == va&^memory.PageMask {
+		return false
+	}
+	if speculative {
+		gpa := memory.GPA(va)
+		if view := mmu.View(h.TLB.Keys[h.DataBank%mmu.NumBanks].View); view.Translated() {
+			r := h.regime(view)
+			r.ADUE = false
+			leaf, fault := mmu.Walk((*walker)(h), &r, va, acc)
+			if fault != mmu.NoFault {
+				return false
+			}
+			gpa = leaf.GPA
+		}
+		if acc == mmu.Store && h.RAM.Code().State(gpa) == memory.CodeWatched {
+			return false
+		}
+	}
+	p, fault := h.locate(va, 1, acc)
+	return fault == mmu.NoFault && p.whole
+}
+
+// CheckInterrupts raises attention if a pending interrupt can be taken: generated code has changed what decides that.
+func (h *Hart) CheckInterrupts() { h.checkInterrupts() }
+
+// TimeReadable says which privileges may read the time CSR: bit 1<<privilege each (Privileged 1.13 §3.1.11).
+func (h *Hart) TimeReadable() uint64 {
+	ok := uint64(1 << riscv.PrivM)
+	if h.csr.mcounteren&counterTM != 0 {
+		ok |= 1 << riscv.PrivS
+		if h.csr.scounteren&counterTM != 0 {
+			ok |= 1 << riscv.PrivU
+		}
+	}
+	return ok
+}
