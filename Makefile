@@ -1,5 +1,6 @@
 # make run    builds, obtains the default guest once, boots it to a shell
 # make test   everything CI runs
+# make lockstep-boot  the default guest on two engines in lock step; ENGINE=jit, ARGS as test/lockstepboot has them
 # make bench  the figures of SPECIFICATION.md
 # make bench-engine  vm and QEMU side by side
 
@@ -8,7 +9,7 @@ VM      := bin/vm
 SOURCES := $(shell find . -name '*.go' -o -name '*.s' -o -name '*.sh') go.mod go.sum
 export CGO_ENABLED = 0
 
-.PHONY: run build test tools lint cross unit race boot fuzz bench bench-engine clean
+.PHONY: run build test tools lint cross unit race boot lockstep-boot fuzz bench bench-engine clean
 
 run: build
 	$(VM) run
@@ -46,6 +47,16 @@ unit:
 # The boots: Debian's kernel, disks, firmware, the terminal.
 boot: build
 	$(GO) test -count=1 -timeout 15m ./test/boot -vm $(abspath $(VM))
+
+# A boot, with the whole architectural state compared at each stop of the engine under test. Status 1 and the first difference when
+# the engines do not agree. Not a part of make test: it is for whoever changes an engine.
+#   ENGINE  the engine under test, as vm run --engine has it; the other is the interpreter
+#   ARGS    -seed N, -command 'SHELL', -disk IMAGE, -bios FIRMWARE, -m MiB, -memory STEPS, -fine INSTRUCTIONS, -limit INSTRUCTIONS, -console;
+#           -test.run TestBoot for the boot without the tests of the test
+ENGINE ?= auto
+lockstep-boot:
+	$(GO) test -c -o bin/lockstepboot ./test/lockstepboot
+	bin/lockstepboot -test.v -engine $(ENGINE) $(ARGS)
 
 # Every fuzz target for FUZZTIME each.
 FUZZTIME ?= 20s

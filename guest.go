@@ -5,6 +5,7 @@ package vm
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"path/filepath"
 	"slices"
@@ -106,16 +107,16 @@ func addUserland(a *initramfs.Archive, cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	for name, text := range index {
-		files = append(files, file{name, 0o644, []byte(text)})
+	for _, name := range slices.Sorted(maps.Keys(index)) { // in the same order each time, so that a boot can be had again
+		files = append(files, file{name, 0o644, []byte(index[name])})
 	}
 	for _, f := range files {
 		if err := a.File(f.name, f.perm, f.data); err != nil {
 			return err
 		}
 	}
-	for name, target := range map[string]string{"/bin/sh": "busybox", "/sbin/modprobe": "/bin/busybox"} {
-		if err := a.Symlink(name, target); err != nil {
+	for _, link := range []struct{ name, target string }{{"/bin/sh", "busybox"}, {"/sbin/modprobe", "/bin/busybox"}} {
+		if err := a.Symlink(link.name, link.target); err != nil {
 			return err
 		}
 	}

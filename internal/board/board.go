@@ -52,6 +52,30 @@ type Config struct {
 	// PanicResets makes a kernel that stops for good after a panic reset the machine, as one that was told to would do itself.
 	PanicResets bool
 	Log         *slog.Logger
+
+	// Clock is the machine's; nil: one that follows the host's.
+	Clock *timebase.Clock
+	// Wire makes the wire to a bit of a hart's mip; nil: it sets the bit.
+	Wire func(h *hart.Hart, irq uint) device.Line
+}
+
+// Adapt, where set, is called with each Config before its board is made. It is for tests that get at the board of a whole machine of
+// package vm: set before the first, by a program that makes no others.
+var Adapt func(*Config)
+
+// complete fills in defaults.
+func (cfg *Config) complete() {
+	if cfg.Clock == nil {
+		cfg.Clock = timebase.NewTSC()
+	}
+	if cfg.Wire == nil {
+		cfg.Wire = func(h *hart.Hart, irq uint) device.Line {
+			return device.LineFunc(func(level bool) { h.SetPending(irq, level) })
+		}
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 }
 
 // Entry says how a boot begins.
@@ -104,6 +128,9 @@ type cpu struct {
 
 // New assembles a board. Nothing runs yet.
 func New(cfg Config) (*Board, error) {
+	if Adapt != nil {
+		Adapt(&cfg)
+	}
 	if cfg.Harts < 1 || cfg.Harts > MaxHarts {
 		return nil, fmt.Errorf("a machine has 1 to %d harts, not %d", MaxHarts, cfg.Harts)
 	}
@@ -117,12 +144,10 @@ func New(cfg Config) (*Board, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Board{RAM: ram, Clock: timebase.NewTSC(), cfg: cfg, log: cfg.Log, bus: &device.Bus{}, tail: NewTail(cfg.Serial), up: make(chan struct{})}
+	cfg.complete()
+	b := &Board{RAM: ram, Clock: cfg.Clock, cfg: cfg, log: cfg.Log, bus: &device.Bus{}, tail: NewTail(cfg.Serial), up: make(chan struct{})}
 	if cfg.PanicResets {
 		b.tail.halted = func() { b.End(Outcome{Kind: Rebooted}) }
-	}
-	if b.log == nil {
-		b.log = slog.New(slog.DiscardHandler)
 	}
 	if err := b.assemble(); err != nil {
 		return nil, errors.Join(err, b.Close())
@@ -139,12 +164,9 @@ func (b *Board) assemble() error {
 			return err
 		}
 		b.cpus = append(b.cpus, &cpu{Hart: h, engine: b.cfg.Engine(h)})
-		wire := func(irq uint) device.Line {
-			return device.LineFunc(func(level bool) { h.SetPending(irq, level) })
-		}
-		msip = append(msip, wire(riscv.IntMSoftware))
-		mtip = append(mtip, wire(riscv.IntMTimer))
-		external = append(external, wire(riscv.IntMExternal), wire(riscv.IntSExternal))
+		msip = append(msip, b.cfg.Wire(h, riscv.IntMSoftware))
+		mtip = append(mtip, b.cfg.Wire(h, riscv.IntMTimer))
+		external = append(external, b.cfg.Wire(h, riscv.IntMExternal), b.cfg.Wire(h, riscv.IntSExternal))
 	}
 	b.plic = irqchip.NewPLIC(external)
 	b.uart = uart.New(b.plic.Source(irqUART), b.tail)

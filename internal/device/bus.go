@@ -37,6 +37,13 @@ func (b *Bus) Map(base memory.GPA, size uint64, name string, dev Device) error {
 	return nil
 }
 
+// Each calls f for every device, by address.
+func (b *Bus) Each(f func(base memory.GPA, size uint64, name string, dev Device)) {
+	for _, r := range b.regions {
+		f(r.base, uint64(r.end-r.base), r.name, r.dev)
+	}
+}
+
 // find is the region that holds all of [a, a+size), or nil.
 func (b *Bus) find(a memory.GPA, size uint64) *region {
 	lo, hi := 0, len(b.regions)

@@ -43,6 +43,19 @@ func (c *Clock) Set(now uint64) {
 	}
 }
 
+// NextAlarm is the earliest deadline of the alarms of a clock made by NewManual; ok is false when none is set.
+func (c *Clock) NextAlarm() (deadline uint64, ok bool) {
+	m := c.manual
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i, a := range m.armed {
+		if i == 0 || a.deadline < deadline {
+			deadline = a.deadline
+		}
+	}
+	return deadline, len(m.armed) > 0
+}
+
 // set is Alarm.Set.
 func (m *manual) set(a *Alarm, deadline uint64) {
 	m.mu.Lock()

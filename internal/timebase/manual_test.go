@@ -30,12 +30,21 @@ func TestManualClock(t *testing.T) {
 			t.Errorf("at %d: now %d, fired %q, want %q", now, c.Now(), fired, want)
 		}
 	}
+	next := func(want uint64, set bool) {
+		t.Helper()
+		if at, ok := c.NextAlarm(); at != want || ok != set {
+			t.Errorf("next alarm at %d, %v", at, ok)
+		}
+	}
+	next(10, true)
 	expect(9)
 	expect(10, "early")
+	next(100, true)
 	expect(11)
 	past := alarm("past", 5)
 	expect(11, "past")
 	expect(200, "late", "moved")
+	next(0, false)
 	past.Set(300)
 	expect(300, "past")
 }

@@ -24,7 +24,8 @@ type Divergence struct {
 	Before, Got, Want State
 	// Memory is a line for each difference in RAM, the first few.
 	Memory []string
-	// Code is what the reference executed last, disassembled, with the step's first instruction marked ">", and "=" where it is.
+	// Code is what the reference executed last, disassembled, with the step's first instruction, unless that is too long ago, marked
+	// ">", and "=" where it is.
 	Code string
 	// Again says how to have it again. It is for whoever made the program to fill in.
 	Again string
@@ -48,7 +49,7 @@ func (d *Divergence) Error() string {
 	for _, m := range d.Memory {
 		fmt.Fprintf(&b, "\t%s\n", m)
 	}
-	fmt.Fprintf(&b, "the reference executed (the step begins at \">\"):\n%s", d.Code)
+	fmt.Fprintf(&b, "the reference executed last (the step begins at \">\"):\n%s", d.Code)
 	fmt.Fprintf(&b, "before the step:\n%s", indent(d.Before.String()))
 	fmt.Fprintf(&b, "engine under test:\n%s", indent(d.Got.String()))
 	fmt.Fprintf(&b, "reference:\n%s", indent(d.Want.String()))
@@ -111,6 +112,9 @@ type history struct {
 }
 
 func (h *history) begin() { h.start = h.count }
+
+// skip forgets everything: what comes next is not noted, the start of the step with it.
+func (h *history) skip() { h.count, h.start = 0, ^uint64(0) }
 
 func (h *history) note(ref *hart.Hart) {
 	h.ring[h.count%uint64(len(h.ring))] = viewOf(ref)
