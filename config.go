@@ -24,7 +24,7 @@ type Config struct {
 	Memory uint64
 	// CPUs is the number of harts, 1 to 8. Default 1.
 	CPUs int
-	// Engine is "interp" or "auto". Default "auto": the fastest this host has.
+	// Engine is "jit", "interp" or "auto". Default "auto": the fastest this host has.
 	Engine string
 
 	// Disks appear as virtio block devices, in order.

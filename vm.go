@@ -80,7 +80,7 @@ func New(cfg Config) (_ *Machine, err error) {
 		return nil, err
 	}
 	bc := board.Config{
-		Memory: cfg.Memory, Harts: cfg.CPUs, Engine: eng.For(cfg.CPUs),
+		Memory: cfg.Memory, Harts: cfg.CPUs, Engine: eng.Make(engines.Options{Harts: cfg.CPUs, Log: cfg.Log}),
 		Serial: cfg.KernelLog, Load: m.payload.load, NoReboot: cfg.NoReboot, Log: cfg.Log,
 		BadBoots: 3, PanicResets: cfg.usesUserland(),
 	}

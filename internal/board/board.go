@@ -268,6 +268,9 @@ func (b *Board) Close() error {
 		errs = append(errs, b.uart.Close())
 	}
 	for _, c := range b.cpus {
+		if e, ok := c.engine.(io.Closer); ok {
+			errs = append(errs, e.Close())
+		}
 		errs = append(errs, c.Close())
 	}
 	return errors.Join(append(errs, b.RAM.Close())...)

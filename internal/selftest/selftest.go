@@ -5,6 +5,7 @@ package selftest
 
 import (
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/vmproject/vm/internal/device"
@@ -61,7 +62,10 @@ func runOne(e engines.Engine, p program, rounds int64, limit time.Duration) Resu
 	}
 	defer h.RAM.Close()
 	defer h.Close()
-	machine := e.New(h, 1)
+	machine := e.Make(engines.Options{Harts: 1})(h)
+	if c, ok := machine.(io.Closer); ok {
+		defer c.Close()
+	}
 	stop := time.AfterFunc(limit, h.RequestStop)
 	defer stop.Stop()
 

@@ -32,7 +32,9 @@ func (s sloth) Run() engine.Exit { return s.exit }
 
 func TestAWrongEngineIsFoundOut(t *testing.T) {
 	for _, exit := range []engine.Exit{engine.ExitStop, engine.ExitWFI, engine.ExitFirmware} {
-		e := engines.Engine{Name: "sloth", New: func(*hart.Hart, int) engine.Engine { return sloth{exit} }}
+		e := engines.Engine{Name: "sloth", Make: func(engines.Options) func(*hart.Hart) engine.Engine {
+			return func(*hart.Hart) engine.Engine { return sloth{exit} }
+		}}
 		for _, p := range programs {
 			if r := runOne(e, p, 3, time.Minute); r.Err == nil {
 				t.Errorf("%s, %v: no error", p.name, exit)

@@ -76,7 +76,7 @@ func flagOptions(t *testing.T) options {
 	o := options{
 		name: e.Name, seed: *seed, limit: *limit, fine: *fine, memoryEvery: *memoryStep, console: *serial,
 		newEngine: func(h *hart.Hart) (lockstep.Engine, error) {
-			if e, ok := e.New(h, 1).(lockstep.Engine); ok {
+			if e, ok := e.Make(engines.Options{Harts: 1})(h).(lockstep.Engine); ok {
 				return e, nil
 			}
 			return nil, fmt.Errorf("engine %s has no RunFor", e.Name)

@@ -3,34 +3,75 @@ package engines
 
 import (
 	"fmt"
+	"log/slog"
+	"runtime"
 	"strings"
+	"sync"
 
 	"github.com/vmproject/vm/internal/engine"
 	"github.com/vmproject/vm/internal/engine/hart"
 	"github.com/vmproject/vm/internal/engine/interp"
+	"github.com/vmproject/vm/internal/engine/jit"
 )
+
+// Options are what the engines of a machine's harts share.
+type Options struct {
+	Harts int // at least 1: what a machine may spend on its engines they share
+	// Log is told, once, when the translator cannot run here and the interpreter does instead. Nil for nobody.
+	Log *slog.Logger
+	JIT jit.Options
+}
 
 // Engine is one way to execute a hart.
 type Engine struct {
 	Name  string
 	About string
-	// New makes one for h, which is one of so many harts: what a machine may spend on its engines they share.
-	New func(h *hart.Hart, harts int) engine.Engine
-}
-
-// For is New for every hart of a machine that has so many.
-func (e Engine) For(harts int) func(*hart.Hart) engine.Engine {
-	return func(h *hart.Hart) engine.Engine { return e.New(h, harts) }
+	// Make prepares a machine with some options. What it returns makes the engine of each of its harts; one that has a Close method
+	// wants it called when the hart has stopped for good.
+	Make func(o Options) func(*hart.Hart) engine.Engine
 }
 
 // Auto is the name that stands for the fastest engine of this host.
 const Auto = "auto"
 
 // all is in order of speed on this host, the slowest first.
-var all = []Engine{
-	{"interp", "the reference interpreter", func(h *hart.Hart, harts int) engine.Engine {
-		return interp.NewSize(h, interp.Pages(harts))
-	}},
+var all = func() []Engine {
+	list := []Engine{{"interp", "the reference interpreter", interpreters}}
+	if runtime.GOOS == "linux" && runtime.GOARCH == "amd64" {
+		list = append(list, Engine{"jit", "the translator to host code", translators})
+	}
+	return list
+}()
+
+func interpreters(o Options) func(*hart.Hart) engine.Engine {
+	return func(h *hart.Hart) engine.Engine { return interp.NewSize(h, interp.Pages(o.Harts)) }
+}
+
+// translators share the translations of their machine, which are made with the first.
+func translators(o Options) func(*hart.Hart) engine.Engine {
+	var (
+		once sync.Once
+		m    *jit.Machine
+	)
+	instead := interpreters(o)
+	fallBack := func(h *hart.Hart, err error) engine.Engine {
+		if o.Log != nil && h.ID == 0 {
+			o.Log.Warn("the translator cannot run here, so the interpreter does, ten times slower", "reason", err)
+		}
+		return instead(h)
+	}
+	var err error
+	return func(h *hart.Hart) engine.Engine {
+		once.Do(func() { m, err = jit.NewMachine(h.RAM, o.JIT) })
+		if err != nil {
+			return fallBack(h, err)
+		}
+		e, err := m.New(h, interp.Pages(o.Harts))
+		if err != nil {
+			return fallBack(h, err)
+		}
+		return e
+	}
 }
 
 // All lists the engines that this host can run, the slowest first.

@@ -3,6 +3,7 @@ package lockstep
 // Running programs in lock step: the events between steps, the length of steps, and what to do when the sides differ.
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -56,7 +57,7 @@ type Runner struct {
 	// Steps chooses the length of the next step. By default most programs have steps of mixed lengths, and some are looked at after
 	// each instruction or block.
 	Steps func(r *rand.Rand) uint64
-	// MemoryEvery is Pair.MemoryEvery, and memory is compared at the end of a program; 8 if zero.
+	// MemoryEvery is Pair.MemoryEvery, and memory is compared at the end of a program; 8 if zero, and hardly ever in user-level programs.
 	MemoryEvery uint64
 
 	tested, reference *machine
@@ -293,7 +294,7 @@ func (r *Runner) RunImage(img *difftest.Image) (err error) {
 	if steps == nil {
 		steps = mixed(random)
 	}
-	pair := &Pair{Tested: sides[0], Reference: sides[1], MemoryEvery: 1 << 20}
+	pair := &Pair{Tested: sides[0], Reference: sides[1], MemoryEvery: cmp.Or(r.MemoryEvery, 1<<20)}
 	defer r.account(pair, hart.Stats{})
 	for {
 		exit, exited, err := pair.Step(steps(random))

@@ -470,7 +470,7 @@ func isOrdinary(i *riscv.Inst, before, after *hart.Hot, single bool) bool {
 
 func TestFloatInstructions(t *testing.T) {
 	eachFeatureSet(t, func(t *testing.T, m *floatMachine) {
-		configs, runs := 64, 24
+		configs, runs := 64, 100
 		if testing.Short() {
 			configs, runs = 8, 16
 		}

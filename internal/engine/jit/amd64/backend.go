@@ -1,0 +1,264 @@
+package amd64
+
+// A block: its entries, its instructions one after the other, its exits.
+//
+// A block has two entries. Through the outer one come jumps that looked the block up by its address, which is in RAX: it sets
+// State.PageBase. Direct jumps inside of a page come through the inner one.
+//
+// What rarely happens is out of line, behind the block: each such piece is a closure kept until the end. Exits leave the state
+// precise: they take what has retired from the budget, and name the place by its offset in the page.
+
+import (
+	"fmt"
+
+	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
+	"github.com/vmproject/vm/internal/engine/jit/ir"
+)
+
+// Compiler turns blocks into code. One goroutine uses it at a time.
+type Compiler struct {
+	asm.Assembler
+	has      asm.Feature
+	routines Routines
+	base     uintptr // where generated code begins: links are named by their distance from it
+	resolve  func(target int32, plain bool) (uintptr, bool)
+	start    uintptr // where the code of this block begins
+
+	block     *ir.Block
+	inner     asm.Label
+	later     []piece
+	deducted  int    // guest instructions of the block that have been taken from the budget
+	fpChecked bool   // State.FPFast has been looked at
+	boxed     uint32 // float registers known to hold a boxed single
+	marks     []Mark
+	Marking   bool // record where each instruction begins, for --dump-code
+}
+
+// piece is something that is emitted behind the block.
+type piece struct {
+	label    asm.Label
+	deducted int
+	emit     func()
+}
+
+// Mark says where the code of an instruction begins.
+type Mark struct {
+	At   int // offset in the code
+	Inst int // index in Block.Insts
+}
+
+// Code is what Compile made: offsets are from the start of the code.
+type Code struct {
+	Bytes        []byte
+	Outer, Inner int
+	Marks        []Mark
+}
+
+// New makes a compiler for a host with some features, which emits calls of routines.
+func New(has asm.Feature, r Routines, base uintptr) *Compiler {
+	return &Compiler{has: has, routines: r, base: base}
+}
+
+// Compile translates b into buf, which executes at an address. resolve finds the inner entry of the block that starts at an offset of the
+// page, if there is one; other direct jumps are links that the engine completes when they are taken (see KindLink). The error is that of the
+// assembler: asm.ErrFull when buf is too small.
+func (c *Compiler) Compile(b *ir.Block, buf []byte, at uintptr, resolve func(target int32, plain bool) (uintptr, bool)) (Code, error) {
+	c.Reset(buf, at)
+	c.block, c.resolve, c.start = b, resolve, at
+	c.later, c.marks = c.later[:0], c.marks[:0]
+	c.deducted, c.fpChecked, c.boxed = 0, false, 0
+
+	outer := c.Pos()
+	c.RM(asm.LEA, asm.S64, tmp, asm.At(tmp, -int32(b.Start)))
+	c.MR(asm.MOV, asm.S64, state(offPageBase), tmp)
+	inner := c.Pos()
+	c.inner = c.Here()
+	for i := range b.Insts {
+		if c.Marking {
+			c.marks = append(c.marks, Mark{c.Pos(), i})
+		}
+		in := &b.Insts[i]
+		f := emitters[in.Op]
+		if f == nil {
+			panic(fmt.Sprintf("amd64: no code for operation %d", in.Op))
+		}
+		f(c, in)
+	}
+	for i := 0; i < len(c.later); i++ { // pieces may add pieces
+		p := c.later[i]
+		c.Bind(p.label)
+		c.deducted = p.deducted
+		p.emit()
+	}
+	code, err := c.Finish()
+	return Code{code, outer, inner, c.marks}, err
+}
+
+// outOfLine makes a piece.
+func (c *Compiler) outOfLine(emit func()) asm.Label {
+	l := c.NewLabel()
+	c.later = append(c.later, piece{l, c.deducted, emit})
+	return l
+}
+
+// emitters is the table of operations.
+var emitters [ir.NumOps]func(c *Compiler, in *ir.Inst)
+
+func init() {
+	for _, group := range []map[ir.Op]func(*Compiler, *ir.Inst){integers, memoryOps, controls, atomics, systems, floats} {
+		for op, f := range group {
+			emitters[op] = f
+		}
+	}
+	for op, f := range emitters {
+		if f == nil {
+			emitters[op] = (*Compiler).stepAndGoOn
+		}
+	}
+}
+
+// use is a register that holds a variable: its own, or scratch after a load.
+func (c *Compiler) use(v ir.Var, scratch asm.Reg) asm.Reg {
+	if r, ok := pinned(v); ok {
+		return r
+	}
+	if v == ir.Zero {
+		c.RR(asm.XOR, asm.S32, scratch, scratch)
+	} else {
+		c.RM(asm.MOV, asm.S64, scratch, slot(v))
+	}
+	return scratch
+}
+
+// load copies a variable into a register.
+func (c *Compiler) load(dst asm.Reg, v ir.Var) {
+	if r, ok := pinned(v); ok {
+		c.RR(asm.MOV, asm.S64, dst, r)
+		return
+	}
+	c.use(v, dst)
+}
+
+// load32 copies the low half of a variable, zero-extended.
+func (c *Compiler) load32(dst asm.Reg, v ir.Var) {
+	if r, ok := pinned(v); ok {
+		c.RR(asm.MOV, asm.S32, dst, r)
+		return
+	}
+	c.RM(asm.MOV, asm.S32, dst, slot(v))
+}
+
+// def is the register to compute a variable in: its own, or scratch, which put then stores.
+func (c *Compiler) def(v ir.Var, scratch asm.Reg) asm.Reg {
+	if v < ir.NumInt {
+		if r, ok := pinned(v); ok {
+			return r
+		}
+	}
+	return scratch
+}
+
+// put completes a variable that was computed in r.
+func (c *Compiler) put(v ir.Var, r asm.Reg) {
+	if v == ir.Zero || v == ir.None {
+		return
+	}
+	if p, ok := pinned(v); ok {
+		if p != r {
+			c.RR(asm.MOV, asm.S64, p, r)
+		}
+		return
+	}
+	c.MR(asm.MOV, asm.S64, slot(v), r)
+}
+
+// apply emits op dst, v.
+func (c *Compiler) apply(op asm.Op, size asm.Size, dst asm.Reg, v ir.Var) {
+	if r, ok := pinned(v); ok {
+		c.RR(op, size, dst, r)
+		return
+	}
+	c.RM(op, size, dst, slot(v))
+}
+
+// retire takes what has retired, n instructions of the block, from the budget. The flags tell whether it is used up.
+func (c *Compiler) retire(n int) {
+	c.RI(asm.SUB, asm.S64, budget, int32(n-c.deducted))
+	c.deducted = n
+}
+
+// settle is retire where the flags do not matter, and what is zero needs no instruction.
+func (c *Compiler) settle(n int) {
+	if n != c.deducted {
+		c.retire(n)
+	}
+}
+
+// leave goes to a routine that leaves generated code at an offset of the page.
+func (c *Compiler) leave(routine uintptr, retired int, off int32) {
+	c.settle(retired)
+	c.MovImm(tmp2, uint64(uint32(off)))
+	c.JmpTo(routine)
+}
+
+// step leaves for the interpreter to execute the instruction that in belongs to.
+func (c *Compiler) step(in *ir.Inst) {
+	c.leave(c.routines.Step, int(in.N), int32(in.Off))
+}
+
+// stepLabel is a step out of line.
+func (c *Compiler) stepLabel(in *ir.Inst) asm.Label {
+	i := *in
+	return c.outOfLine(func() { c.step(&i) })
+}
+
+// stepAndGoOn is for an operation in the middle of a block that has no code: the interpreter executes it, and what follows is never
+// reached in this translation.
+func (c *Compiler) stepAndGoOn(in *ir.Inst) { c.step(in) }
+
+// link jumps to the block at an offset of this page: at once, or by way of a link that the engine completes.
+func (c *Compiler) link(target int32, plain bool) {
+	if at, ok := c.target(target, plain); ok {
+		c.JmpTo(at)
+		return
+	}
+	l := c.NewLabel()
+	s := c.JmpSite(l)
+	c.Bind(l)
+	c.unlinked(s, target, plain)
+}
+
+// linkIf is link if a condition holds; the flags are consumed.
+func (c *Compiler) linkIf(cond asm.Cond, target int32) {
+	if at, ok := c.target(target, false); ok {
+		c.JccTo(cond, at)
+		return
+	}
+	// The site is known only when the jump is emitted; the piece reads it then.
+	var s asm.Site
+	l := c.outOfLine(func() { c.unlinked(s, target, false) })
+	s = c.JccSite(cond, l)
+}
+
+// unlinked asks the engine to complete the jump at s.
+func (c *Compiler) unlinked(s asm.Site, target int32, plain bool) {
+	arg := uint64(c.at(int(s)))
+	if plain {
+		arg |= LinkPlain
+	}
+	c.MovImm(tmp, arg)
+	c.MovImm(tmp2, uint64(uint32(target)))
+	c.MovImm(group, c.block.Page)
+	c.JmpTo(c.routines.Link)
+}
+
+// at is the distance of an offset in the code from the start of generated code.
+func (c *Compiler) at(off int) uintptr { return c.start + uintptr(off) - c.base }
+
+func (c *Compiler) target(off int32, plain bool) (uintptr, bool) {
+	if !plain && off == int32(c.block.Start) && !c.block.Plain {
+		at, _ := c.Offset(c.inner)
+		return c.start + uintptr(at), true
+	}
+	return c.resolve(off, plain)
+}

@@ -1,0 +1,262 @@
+package amd64
+
+// Control flow.
+//
+// Direct jumps inside of the page are links: patched once, then a plain jump. All others look their target up by its virtual
+// address in the jump cache of the present address space, in line: a link between pages would have to be checked for a change
+// of mapping at each use, and costs no less.
+//
+// Calls use the host's call instruction, and returns its return, so that the host's processor predicts them. RSP points to the
+// shadow stack of the present fetch bank; each frame is the host's return address and, above it, the guest's, which a return compares with the
+// register that it goes by. The stack is a power of two in size, aligned to it; full, it starts again at its top, and what was in it is
+// forgotten. At its top lies a frame that no return matches.
+//
+// The budget is checked where a program can go round: on jumps back, and on jumps and calls to computed or other pages' addresses.
+
+import (
+	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
+	"github.com/vmproject/vm/internal/engine/jit/ir"
+	"github.com/vmproject/vm/internal/memory"
+)
+
+var controls = map[ir.Op]func(*Compiler, *ir.Inst){
+	ir.Branch:    branch,
+	ir.Jump:      jump,
+	ir.JumpReg:   jumpReg,
+	ir.Step:      func(c *Compiler, in *ir.Inst) { c.step(in) },
+	ir.GuardNext: guardNext,
+}
+
+// The shape of jump caches and shadow stacks; see the comment above and lookupJump.
+const (
+	JumpEntries = 1 << 13 // of 16 bytes: address, code
+	jumpMask    = (JumpEntries - 1) << 1
+	jumpFold    = 9
+
+	ShadowBytes = 8 << 10
+	shadowMask  = ShadowBytes - 1
+	// ShadowTop is where the pointer of an empty stack is, from its start.
+	ShadowTop = ShadowBytes - 16
+)
+
+func inside(off int64) bool { return uint64(off) < memory.PageSize }
+
+var conditions = [...]asm.Cond{
+	ir.EQ: asm.CondE, ir.NE: asm.CondNE, ir.LT: asm.CondL, ir.GE: asm.CondGE, ir.LTU: asm.CondB, ir.GEU: asm.CondAE,
+}
+
+// mirrored is the condition for operands that changed places.
+func mirrored(c ir.Cond) asm.Cond {
+	return [...]asm.Cond{ir.EQ: asm.CondE, ir.NE: asm.CondNE, ir.LT: asm.CondG, ir.GE: asm.CondLE, ir.LTU: asm.CondA, ir.GEU: asm.CondBE}[c]
+}
+
+// branch is a side exit, or with a jump back the end of a loop.
+func branch(c *Compiler, in *ir.Inst) {
+	target, retired := in.Imm, int(in.N)+1
+	back := target <= int64(in.Off)
+	if back && inside(target) {
+		// Taken from the budget before the comparison, whichever way it goes. Something must have been left of it: a hart that is asked for
+		// one instruction executes one.
+		c.settle(int(in.N))
+		i := *in
+		c.RI(asm.SUB, asm.S64, budget, 1)
+		out := c.outOfLine(func() {
+			c.RI(asm.ADD, asm.S64, budget, 1)
+			c.MovImm(tmp2, uint64(uint32(i.Off)))
+			c.JmpTo(c.routines.Poll)
+		})
+		c.Jcc(asm.CondL, out)
+		c.deducted = retired
+		c.linkIf(c.condition(in), int32(target))
+		return
+	}
+	cond := c.condition(in)
+	taken := c.outOfLine(func() {
+		c.retire(retired)
+		c.far(target)
+	})
+	c.Jcc(cond, taken)
+}
+
+// condition compares, and returns the host's condition.
+func (c *Compiler) condition(in *ir.Inst) asm.Cond {
+	if in.A == ir.Zero && in.B != ir.Zero {
+		c.compare(in.B, in.A, in)
+		return mirrored(in.Cond)
+	}
+	c.compare(in.A, in.B, in)
+	return conditions[in.Cond]
+}
+
+// far goes to an offset that may be in another page. The flags are those of retire.
+func (c *Compiler) far(target int64) {
+	if inside(target) {
+		c.link(int32(target), false)
+		return
+	}
+	l := c.outOfLine(func() {
+		c.MovImm(tmp2, uint64(uint32(target)))
+		c.JmpTo(c.routines.Poll)
+	})
+	c.Jcc(asm.CondLE, l)
+	c.address(tmp, target)
+	c.lookupJump()
+}
+
+func jump(c *Compiler, in *ir.Inst) {
+	target := in.Imm
+	retired := int(in.N) + 1
+	if in.Len == 0 { // no guest instruction: here the block ends
+		retired = int(in.N)
+	}
+	if !in.Has(ir.Call) {
+		if inside(target) && (in.Len == 0 || target > int64(in.Off)) {
+			c.settle(retired)
+			c.link(int32(target), false)
+			return
+		}
+		c.retire(retired)
+		if !inside(target) {
+			c.far(target)
+			return
+		}
+		l := c.outOfLine(func() {
+			c.MovImm(tmp2, uint64(uint32(target)))
+			c.JmpTo(c.routines.Poll)
+		})
+		c.Jcc(asm.CondLE, l)
+		c.link(int32(target), false)
+		return
+	}
+	c.pushReturn(in)
+	c.retire(retired)
+	resume := c.NewLabel()
+	poll := c.outOfLine(func() {
+		c.MovImm(tmp2, uint64(uint32(target)))
+		c.CallTo(c.routines.Poll)
+		c.Jmp(resume)
+	})
+	c.Jcc(asm.CondLE, poll)
+	if !inside(target) {
+		c.address(tmp, target)
+		c.lookupCall(resume)
+	} else if at, ok := c.target(int32(target), false); ok {
+		c.CallTo(at)
+	} else {
+		var s asm.Site
+		l := c.outOfLine(func() { c.unlinked(s, int32(target), false) })
+		s = c.CallSite(l)
+	}
+	c.Bind(resume)
+	c.landing(in)
+}
+
+// pushReturn sets the link register and pushes the guest's half of a frame. It keeps tmp2 and changes tmp.
+func (c *Compiler) pushReturn(in *ir.Inst) {
+	c.address(tmp, int64(in.Off)+int64(in.Len))
+	c.put(in.Dst, tmp)
+	resume := c.NewLabel()
+	full := c.outOfLine(func() {
+		c.RI(asm.OR, asm.S64, asm.RSP, ShadowTop)
+		c.Jmp(resume)
+	})
+	c.RI(asm.TEST, asm.S32, asm.RSP, shadowMask)
+	c.Jcc(asm.CondE, full)
+	c.Bind(resume)
+	c.R(asm.PUSH, asm.S64, tmp)
+}
+
+// landing is where a call returns to: the guest's half of the frame says what the page's address is.
+func (c *Compiler) landing(in *ir.Inst) {
+	c.R(asm.POP, asm.S64, tmp)
+	c.RM(asm.LEA, asm.S64, tmp, asm.At(tmp, -(int32(in.Off)+int32(in.Len))))
+	c.MR(asm.MOV, asm.S64, state(offPageBase), tmp)
+	c.fpChecked, c.boxed = false, 0
+}
+
+// index leaves the distance of the jump-cache entry of the address in tmp in tmp2, in units of 8 bytes, and the cache in group.
+func (c *Compiler) index() {
+	c.RM(asm.MOV, asm.S64, group, state(offJumpCache))
+	if c.has.Has(asm.HasBMI2) {
+		c.RRI(asm.RORX, asm.S64, tmp2, tmp, jumpFold)
+	} else {
+		c.RR(asm.MOV, asm.S64, tmp2, tmp)
+		c.RI(asm.SHR, asm.S64, tmp2, jumpFold)
+	}
+	c.RR(asm.XOR, asm.S32, tmp2, tmp)
+	c.RI(asm.AND, asm.S32, tmp2, jumpMask)
+}
+
+// lookupJump jumps to the code for the address in tmp, which is even.
+func (c *Compiler) lookupJump() {
+	c.index()
+	c.RM(asm.CMP, asm.S64, tmp, asm.Indexed(group, tmp2, 8, 0))
+	c.JccTo(asm.CondNE, c.routines.Find)
+	c.M(asm.JMP, asm.S64, asm.Indexed(group, tmp2, 8, 8))
+}
+
+// lookupCall calls it. resume is what follows the call.
+func (c *Compiler) lookupCall(resume asm.Label) {
+	c.index()
+	c.RM(asm.CMP, asm.S64, tmp, asm.Indexed(group, tmp2, 8, 0))
+	miss := c.outOfLine(func() {
+		c.CallTo(c.routines.Find)
+		c.Jmp(resume)
+	})
+	c.Jcc(asm.CondNE, miss)
+	c.M(asm.CALL, asm.S64, asm.Indexed(group, tmp2, 8, 8))
+}
+
+func jumpReg(c *Compiler, in *ir.Inst) {
+	retired := int(in.N) + 1
+	if in.Has(ir.Return) {
+		c.settle(retired)
+		c.load(tmp, in.A)
+		c.RM(asm.CMP, asm.S64, tmp, asm.At(asm.RSP, 8))
+		c.JccTo(asm.CondNE, c.routines.BadReturn)
+		c.Plain(asm.RET)
+		return
+	}
+	c.load(tmp, in.A)
+	if in.Imm != 0 {
+		c.RI(asm.ADD, asm.S64, tmp, int32(in.Imm))
+	}
+	c.RI(asm.AND, asm.S64, tmp, -2)
+	if !in.Has(ir.Call) {
+		c.retire(retired)
+		c.JccTo(asm.CondLE, c.routines.PollAt)
+		c.lookupJump()
+		return
+	}
+	c.RR(asm.MOV, asm.S64, tmp2, tmp)
+	c.pushReturn(in)
+	c.RR(asm.MOV, asm.S64, tmp, tmp2)
+	c.retire(retired)
+	resume := c.NewLabel()
+	l := c.outOfLine(func() {
+		c.CallTo(c.routines.PollAt)
+		c.Jmp(resume)
+	})
+	c.Jcc(asm.CondLE, l)
+	c.lookupCall(resume)
+	c.Bind(resume)
+	c.landing(in)
+}
+
+// guardNext steps unless the next page of the address space is the one that the block was made with.
+func guardNext(c *Compiler, in *ir.Inst) {
+	miss := c.stepLabel(in)
+	c.address(tmp, memory.PageSize)
+	c.RM(asm.MOV, asm.S64, group, state(offFetchBank))
+	c.RR(asm.MOV, asm.S32, tmp2, tmp)
+	c.RI(asm.SHR, asm.S32, tmp2, memory.PageShift-fetchShift)
+	c.RI(asm.AND, asm.S32, tmp2, fetchMask)
+	c.RM(asm.CMP, asm.S64, tmp, asm.Indexed(group, tmp2, 1, bankFetch+fetchTag))
+	c.Jcc(asm.CondNE, miss)
+	c.MovImm(tmp, uint64(in.Imm))
+	c.RM(asm.CMP, asm.S64, tmp, asm.Indexed(group, tmp2, 1, bankFetch+fetchGPA))
+	c.Jcc(asm.CondNE, miss)
+}
+
+// JumpIndex is the entry of a jump cache that an address has.
+func JumpIndex(va uint64) uint64 { return (va ^ va>>jumpFold) & jumpMask >> 1 }

@@ -1,0 +1,166 @@
+package amd64
+
+// Loads and stores.
+//
+// The TLB is looked up in line. An entry's tag is a page address: address XOR tag is the offset in the page if the entry is the page's, and
+// large if not, so that one comparison checks the page and that the access ends inside it. Misaligned accesses inside a page are the
+// host's to do. A miss goes to a routine that fills the entry and tries again; what cannot be filled (a fault, a device, two pages)
+// is a step.
+//
+// Accesses of a group (package optimize) go through the host address that the group's check left in its register.
+
+import (
+	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
+	"github.com/vmproject/vm/internal/engine/jit/ir"
+	"github.com/vmproject/vm/internal/memory"
+	"github.com/vmproject/vm/internal/memory/mmu"
+)
+
+var memoryOps = map[ir.Op]func(*Compiler, *ir.Inst){
+	ir.Load:   loadInt,
+	ir.Store:  storeInt,
+	ir.FLoad:  loadFloat,
+	ir.FStore: storeFloat,
+	ir.Group:  groupCheck,
+}
+
+const (
+	entrySize  = 16
+	entryShift = memory.PageShift - 4 // an address shifted by it, under indexMask, is the distance of its entry
+	indexMask  = (mmu.DataEntries - 1) * entrySize
+)
+
+// lookup leaves in tmp the host address of A+Imm, for an access of n bytes. slow is where a miss goes; it comes back to again.
+func (c *Compiler) lookup(a ir.Var, imm, n int64, table int32, slow func(again asm.Label)) {
+	again := c.NewLabel()
+	l := c.outOfLine(func() { slow(again) })
+	c.Bind(again)
+	if r, ok := pinned(a); ok {
+		if imm != 0 {
+			c.RM(asm.LEA, asm.S64, tmp, asm.At(r, int32(imm)))
+		} else {
+			c.RR(asm.MOV, asm.S64, tmp, r)
+		}
+	} else {
+		c.load(tmp, a)
+		if imm != 0 {
+			c.RI(asm.ADD, asm.S64, tmp, int32(imm))
+		}
+	}
+	c.entry(tmp2, tmp)
+	c.translate(table, n, l)
+}
+
+// entry computes the distance of the entry of an address from the start of its table.
+func (c *Compiler) entry(dst, address asm.Reg) {
+	if c.has.Has(asm.HasBMI2) {
+		c.RRI(asm.RORX, asm.S32, dst, address, entryShift)
+	} else {
+		c.RR(asm.MOV, asm.S32, dst, address)
+		c.RI(asm.SHR, asm.S32, dst, entryShift)
+	}
+	c.RI(asm.AND, asm.S32, dst, indexMask)
+}
+
+// translate checks the address in tmp against the entry at tmp2 and makes it a host address.
+func (c *Compiler) translate(table int32, n int64, miss asm.Label) {
+	c.RM(asm.XOR, asm.S64, tmp, asm.Indexed(base, tmp2, 1, table)) // the tag
+	c.RI(asm.CMP, asm.S64, tmp, int32(memory.PageSize-n))
+	c.Jcc(asm.CondA, miss)
+	c.RM(asm.ADD, asm.S64, tmp, asm.Indexed(base, tmp2, 1, table+8)) // the host's page
+}
+
+// missed is the slow path of an access: the routine fills the entry and returns, or does not return. On entry tmp is address XOR tag.
+func (c *Compiler) missed(in *ir.Inst, routine uintptr, table int32, again asm.Label) {
+	c.RM(asm.XOR, asm.S64, tmp, asm.Indexed(base, tmp2, 1, table))
+	c.MovImm(tmp2, c.place(in))
+	c.CallTo(routine)
+	c.Jmp(again)
+}
+
+// place packs where an instruction is: its offset, and how much of the block retires before it and is not taken from the budget yet.
+func (c *Compiler) place(in *ir.Inst) uint64 {
+	return uint64(in.Off) | uint64(int(in.N)-c.deducted)<<placeShift
+}
+
+// hostAddress is the operand for an access: through the group, or by a look-up.
+func (c *Compiler) hostAddress(in *ir.Inst, store bool) asm.Mem {
+	if in.Has(ir.Grouped) {
+		return asm.At(group, int32(in.Imm))
+	}
+	i := *in
+	table, routine := offLoads, c.routines.MissLoad
+	if store {
+		table, routine = offStores, c.routines.MissStore
+	}
+	c.lookup(in.A, in.Imm, in.Width.Bytes(), table, func(again asm.Label) { c.missed(&i, routine, table, again) })
+	return asm.At(tmp, 0)
+}
+
+func loadInt(c *Compiler, in *ir.Inst) {
+	m := c.hostAddress(in, false)
+	if in.Dst == ir.Zero {
+		return // it was checked, and there is nothing else to see
+	}
+	d := c.def(in.Dst, tmp)
+	signed := in.Has(ir.Signed)
+	switch in.Width {
+	case ir.W8:
+		if signed {
+			c.RM(asm.MOVSX8, asm.S64, d, m)
+		} else {
+			c.RM(asm.MOVZX8, asm.S32, d, m)
+		}
+	case ir.W16:
+		if signed {
+			c.RM(asm.MOVSX16, asm.S64, d, m)
+		} else {
+			c.RM(asm.MOVZX16, asm.S32, d, m)
+		}
+	case ir.W32:
+		if signed {
+			c.RM(asm.MOVSXD, asm.S64, d, m)
+		} else {
+			c.RM(asm.MOV, asm.S32, d, m)
+		}
+	default:
+		c.RM(asm.MOV, asm.S64, d, m)
+	}
+	c.put(in.Dst, d)
+}
+
+func storeInt(c *Compiler, in *ir.Inst) {
+	m := c.hostAddress(in, true)
+	s := asm.Size(in.Width)
+	if in.B == ir.Zero {
+		c.MI(asm.MOV, s, m, 0)
+		return
+	}
+	c.MR(asm.MOV, s, m, c.use(in.B, tmp2))
+}
+
+// groupCheck leaves in the group register the host address of A+Imm, from where Span bytes may be accessed.
+func groupCheck(c *Compiler, in *ir.Inst) {
+	i := *in
+	span := int64(in.Raw)
+	table, routine := offLoads, c.routines.MissLoad
+	if in.Has(ir.Signed) {
+		table, routine = offStores, c.routines.MissStore
+	}
+	c.lookup(in.A, in.Imm, span, table, func(again asm.Label) {
+		// Over the end of the page, or not there: only the latter can be mended.
+		plain := c.outOfLine(func() {
+			c.settle(int(i.N))
+			c.link(int32(i.Off), true)
+		})
+		c.RM(asm.XOR, asm.S64, tmp, asm.Indexed(base, tmp2, 1, table))
+		c.RR(asm.MOV, asm.S32, group, tmp)
+		c.RI(asm.AND, asm.S32, group, memory.PageMask)
+		c.RI(asm.CMP, asm.S32, group, int32(memory.PageSize-span))
+		c.Jcc(asm.CondA, plain)
+		c.MovImm(tmp2, c.place(&i)|placeGroup)
+		c.CallTo(routine)
+		c.Jmp(again)
+	})
+	c.RR(asm.MOV, asm.S64, group, tmp)
+}

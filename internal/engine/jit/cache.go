@@ -1,0 +1,421 @@
+package jit
+
+// The cache of translations of a machine: found by guest physical page and offset, shared by its harts.
+//
+// A page that has translations has a table, outside the Go heap, of where each begins; generated code looks there by itself. Pages
+// are dropped when they have changed and a hart executes FENCE.I, and with the region of code memory that some of their code is in.
+//
+// Links between translations stay inside a page, so that a page is dropped by clearing its table. A hart that still executes its code, or
+// remembers addresses of it, may go on until it fences itself, or until [Machine.evict] has had an answer from every hart.
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vmproject/vm/internal/engine/hart"
+	"github.com/vmproject/vm/internal/engine/jit/amd64"
+	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
+	"github.com/vmproject/vm/internal/engine/jit/code"
+	"github.com/vmproject/vm/internal/engine/jit/ir"
+	"github.com/vmproject/vm/internal/engine/jit/optimize"
+	"github.com/vmproject/vm/internal/engine/jit/rv64"
+	"github.com/vmproject/vm/internal/memory"
+)
+
+// What a machine may spend, whatever the number of its harts.
+const (
+	CodeSize   = 64 << 20 // bytes of code memory
+	regionSize = 1 << 20
+	maxPages   = 8192 // pages with translations
+	maxBlock   = 64 << 10
+)
+
+// offsets of a table: one for each halfword of a page.
+type table [memory.PageSize / 2]uint32
+
+// page is a guest page with translations. Guarded by Machine.mu.
+type page struct {
+	gpa     uint64
+	table   *table // outer entries, as distances from the start of code memory; 0: none
+	watched bool
+	inner   map[uint16]uint32
+	plain   map[uint16]uint32 // inner entries, and the only ones that are used
+	// feeds are the pages that have bytes of this one in their translations.
+	feeds []*page
+}
+
+// Machine is the translations of one machine.
+type Machine struct {
+	ram      *memory.RAM
+	arena    *code.Arena
+	routines amd64.Routines
+	maxGuest int
+
+	mu       sync.Mutex // guards all that follows; nobody waits for a hart with it held
+	harts    []*Engine
+	compiler *amd64.Compiler
+	block    ir.Block
+	scratch  []ir.Inst
+	region   *code.Region
+	inRegion map[*code.Region]map[*page]struct{}
+	pages    map[uint64]*page
+	tables   []byte // mapping that tables are cut from
+	spare    []*table
+	epoch    uint64 // counts drops: a hart that has seen another number remembers what is gone
+	freed    uint64 // counts regions freed
+	evicting bool
+	stats    Stats
+}
+
+// Options are the settings of a machine's translator.
+type Options struct {
+	CodeSize int           // bytes; a multiple of 1 MiB; 0 for the default
+	PerfMap  *code.PerfMap // names translations for Linux perf
+	Features asm.Feature   // of the host; 0 for what it has
+	MaxGuest int           // most guest instructions of a block; 0 for the default
+}
+
+// NewMachine makes the translations of a machine with some RAM, empty. The error wraps code.ErrForbidden where the host does not allow
+// generated code.
+func NewMachine(ram *memory.RAM, o Options) (*Machine, error) {
+	if o.CodeSize == 0 {
+		o.CodeSize = CodeSize
+	}
+	if o.MaxGuest == 0 {
+		o.MaxGuest = rv64.MaxGuest
+	}
+	if o.Features == 0 {
+		o.Features = asm.Host()
+	}
+	newArena := code.New
+	if o.PerfMap != nil {
+		newArena = code.NewForPerf
+	}
+	arena, err := newArena(o.CodeSize, regionSize)
+	if err != nil {
+		return nil, err
+	}
+	m := &Machine{ram: ram, maxGuest: o.MaxGuest, arena: arena, pages: map[uint64]*page{}, inRegion: map[*code.Region]map[*page]struct{}{}}
+	m.stats.perf = o.PerfMap
+	if err := m.start(o.Features); err != nil {
+		return nil, errors.Join(err, m.release())
+	}
+	return m, nil
+}
+
+func (m *Machine) start(has asm.Feature) error {
+	// Routines come first and stay: their region is never sealed.
+	r, err := m.arena.Open()
+	if err != nil {
+		return err
+	}
+	b, _ := r.Alloc(maxBlock)
+	var n []byte
+	if m.routines, n, err = amd64.MakeRoutines(has, b.Bytes, uintptr(b.Addr)); err != nil {
+		return fmt.Errorf("making the translator's routines: %w", err)
+	}
+	r.Trim(len(n))
+	m.stats.name(b.Addr, len(n), "vm: routines")
+	m.compiler = amd64.New(has, m.routines, uintptr(m.arena.Base()))
+	m.tables, err = unix.Mmap(-1, 0, maxPages*int(unsafe.Sizeof(table{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return fmt.Errorf("mapping the tables of translations: %w", err)
+	}
+	for i := range maxPages {
+		// Safe: the mapping is page aligned and maxPages tables long, holds no pointers, and stays until Close.
+		m.spare = append(m.spare, (*table)(unsafe.Pointer(&m.tables[i*int(unsafe.Sizeof(table{}))])))
+	}
+	return nil
+}
+
+// leave is called when an engine is closed.
+func (m *Machine) leave(e *Engine) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := slices.Index(m.harts, e)
+	if i < 0 {
+		return nil
+	}
+	if m.harts = slices.Delete(m.harts, i, i+1); len(m.harts) > 0 {
+		return nil
+	}
+	return m.release()
+}
+
+// release gives everything back. No hart may run.
+func (m *Machine) release() error {
+	var err error
+	if m.tables != nil {
+		err = unix.Munmap(m.tables)
+		m.tables, m.spare, m.pages = nil, nil, nil
+	}
+	return errors.Join(err, m.arena.Close())
+}
+
+// errBusy: another hart makes room for translations; look at the world and try again.
+var errBusy = errors.New("the translations' memory is being freed")
+
+// page is the page at a guest physical address, watched. It may wait for other harts.
+func (e *Engine) page(gpa uint64) (*page, error) {
+	m := e.m
+	for {
+		m.mu.Lock()
+		p := m.pages[gpa]
+		if p == nil {
+			if len(m.spare) == 0 {
+				m.mu.Unlock()
+				if err := e.evict(); err != nil {
+					return nil, err
+				}
+				continue
+			}
+			t := m.spare[len(m.spare)-1]
+			m.spare = m.spare[:len(m.spare)-1]
+			*t = table{}
+			p = &page{gpa: gpa, table: t, inner: map[uint16]uint32{}, plain: map[uint16]uint32{}}
+			m.pages[gpa] = p
+		}
+		watched := p.watched
+		m.mu.Unlock()
+		if watched {
+			return p, nil
+		}
+		m.watch(e, gpa)
+		m.mu.Lock()
+		if m.pages[gpa] == p {
+			p.watched = true
+		}
+		m.mu.Unlock()
+	}
+}
+
+// watch makes stores to a page be noted from now on.
+func (m *Machine) watch(e *Engine, gpa uint64) {
+	m.ram.Code().Watch(memory.GPA(gpa))
+	hart.RemoteFence(e.h, m.all(), hart.FenceRequest{Unstore: memory.GPA(gpa), HasUnstore: true})
+}
+
+// all is every hart.
+func (m *Machine) all() []*hart.Hart {
+	harts := make([]*hart.Hart, len(m.harts))
+	for i, e := range m.harts {
+		harts[i] = e.h
+	}
+	return harts
+}
+
+// translate makes the translation that starts at an offset of a page, or finds it. It returns its outer and inner entry. With errBusy the hart has
+// to poll before it tries again; so it has when it waited for others, of which it learns by a change of freed.
+func (e *Engine) translate(gpa uint64, off uint16, plain bool) (outer, inner uint32, err error) {
+	m := e.m
+	for {
+		p, err := e.page(gpa)
+		if err != nil {
+			return 0, 0, err
+		}
+		m.mu.Lock()
+		if m.pages[gpa] != p || !p.watched {
+			m.mu.Unlock()
+			continue
+		}
+		outer, inner, full, err := m.compile(e, p, off, plain)
+		m.mu.Unlock()
+		if err != nil || !full {
+			return outer, inner, err
+		}
+		if err := e.evict(); err != nil {
+			return 0, 0, err
+		}
+	}
+}
+
+// compile is translate with the lock held. full says that code memory is.
+func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, inner uint32, full bool, err error) {
+	if plain {
+		if in, ok := p.plain[off]; ok {
+			return 0, in, false, nil
+		}
+	} else if at := p.table[off/2]; at != 0 {
+		return at, p.inner[off], false, nil
+	}
+	if m.region == nil || m.region.Room() < maxBlock {
+		if m.region != nil {
+			m.region.Seal()
+			m.region = nil
+		}
+		if m.region, err = m.arena.Open(); err != nil {
+			m.region = nil
+			return 0, 0, true, nil
+		}
+		m.inRegion[m.region] = map[*page]struct{}{}
+	}
+	began := time.Now()
+	bytes, err := m.ram.Slice(memory.GPA(p.gpa), memory.PageSize)
+	if err != nil {
+		return 0, 0, false, err
+	}
+	source := rv64.Code{
+		Bytes: bytes, Page: p.gpa, MaxGuest: m.maxGuest,
+		Known: func(off uint16) bool { return p.table[off/2] != 0 },
+		Next:  func() (uint16, uint64, bool) { return e.nextPage(p) },
+	}
+	b := &m.block
+	rv64.Build(b, &source, off, plain)
+	if !plain {
+		m.scratch = optimize.Group(b.Insts, m.scratch)
+		b.Insts, m.scratch = m.scratch, b.Insts
+	}
+	mem, _ := m.region.Alloc(maxBlock)
+	out, err := m.compiler.Compile(b, mem.Bytes, uintptr(mem.Addr), func(target int32, plain bool) (uintptr, bool) {
+		entries := p.inner
+		if plain {
+			entries = p.plain
+		}
+		at, ok := entries[uint16(target)]
+		return uintptr(m.arena.Base()) + uintptr(at), ok
+	})
+	if err != nil {
+		m.region.Trim(0)
+		return 0, 0, false, fmt.Errorf("translating the code at physical address %#x: %w", p.gpa+uint64(off), err)
+	}
+	m.region.Trim(len(out.Bytes))
+	start := uint32(mem.Addr - m.arena.Base())
+	outer, inner = start+uint32(out.Outer), start+uint32(out.Inner)
+	for _, w := range b.Watches {
+		m.feed(w, p)
+	}
+	m.inRegion[m.region][p] = struct{}{}
+	if plain {
+		p.plain[off] = inner
+	} else {
+		p.inner[off] = inner
+		p.table[off/2] = outer
+	}
+	m.stats.compiled(b, p.gpa+uint64(off), mem.Addr, len(out.Bytes), time.Since(began))
+	return outer, inner, false, nil
+}
+
+// feed notes that bytes of the page at gpa are in translations of p.
+func (m *Machine) feed(gpa uint64, p *page) {
+	q := m.pages[gpa]
+	if q == nil || q == p {
+		return
+	}
+	for _, f := range q.feeds {
+		if f == p {
+			return
+		}
+	}
+	q.feeds = append(q.feeds, p)
+}
+
+// clear drops the translations of a page, and of those that have bytes of it. The lock is held.
+func (m *Machine) clear(p *page) {
+	*p.table = table{}
+	clear(p.inner)
+	clear(p.plain)
+	if p.watched {
+		p.watched = false
+		m.ram.Code().Clear(memory.GPA(p.gpa))
+	}
+	feeds := p.feeds
+	p.feeds = nil
+	for _, q := range feeds {
+		m.clear(q)
+	}
+	m.epoch++
+}
+
+// takeChanged drops the pages that have been written, and returns the number of drops so far.
+func (m *Machine) takeChanged() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ram.Code().Changed() != 0 {
+		for _, gpa := range m.ram.Code().TakeChanged() {
+			if p := m.pages[uint64(gpa)]; p != nil {
+				m.clear(p)
+				m.stats.Stale++
+			}
+		}
+	}
+	return m.epoch
+}
+
+// dropAll drops every translation. No other hart may run.
+func (m *Machine) dropAll() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ram.Code().TakeChanged()
+	for _, p := range m.pages {
+		m.clear(p)
+	}
+}
+
+// evict frees the region that was filled first, with everything that has code in it, and waits until no hart can be in it any more.
+func (e *Engine) evict() error {
+	m := e.m
+	m.mu.Lock()
+	if m.evicting {
+		m.mu.Unlock()
+		return errBusy
+	}
+	m.evicting = true
+	r := m.arena.Oldest()
+	if r == nil && m.region != nil { // short of tables, not of code memory
+		m.region.Seal()
+		r, m.region = m.region, nil
+	}
+	if r == nil {
+		m.evicting = false
+		m.mu.Unlock()
+		return errors.New("the translations' memory is too small")
+	}
+	dropped := m.inRegion[r]
+	delete(m.inRegion, r)
+	for p := range m.pages {
+		q := m.pages[p]
+		if _, in := dropped[q]; in || len(q.inner) == 0 && len(q.plain) == 0 {
+			if dropped == nil {
+				dropped = map[*page]struct{}{}
+			}
+			dropped[q] = struct{}{}
+			m.clear(q)
+			delete(m.pages, p)
+		}
+	}
+	m.stats.Evictions++
+	m.mu.Unlock()
+
+	hart.RemoteFence(e.h, m.all(), hart.FenceRequest{Forget: true})
+
+	m.mu.Lock()
+	r.Free()
+	m.freed++
+	for p := range dropped {
+		if p.table != nil {
+			m.spare = append(m.spare, p.table)
+			p.table = nil
+		}
+	}
+	m.evicting = false
+	m.mu.Unlock()
+	return nil
+}
+
+// link makes the jump at a site in code of p lead to the translation at an offset.
+func (m *Machine) link(site uint32, freed uint64, target uint32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.freed != freed {
+		return
+	}
+	at := m.arena.Base() + code.Addr(site)
+	m.arena.Patch(at, target-(site+4))
+	m.stats.Links++
+}

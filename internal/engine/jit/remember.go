@@ -1,0 +1,129 @@
+package jit
+
+// What a hart remembers of translations: for each TLB bank a jump cache and a shadow stack (package amd64, control.go). Both hold host
+// addresses, and both are right only as long as the bank's fetch translations are: hart.State.TLB says what has to be forgotten.
+
+import (
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vmproject/vm/internal/engine/hart"
+	"github.com/vmproject/vm/internal/engine/jit/amd64"
+	"github.com/vmproject/vm/internal/memory"
+	"github.com/vmproject/vm/internal/memory/mmu"
+)
+
+// jump is an entry of a jump cache. An empty one has the address 0, so that fresh memory is an empty cache, but for the first, where 0
+// would be: no instruction has an odd address.
+type jump struct{ va, code uint64 }
+
+const noJump = 1
+
+type jumpCache [amd64.JumpEntries]jump
+
+// shadow is a shadow stack, with room below it for what is pushed when it is full.
+type shadow struct {
+	_     [amd64.ShadowBytes]byte
+	words [amd64.ShadowBytes / 8]uint64
+}
+
+// memories is what is mapped for a hart. Page aligned, so that the stacks are aligned to their size; jumpCache is a multiple of that.
+type memories struct {
+	shadows [mmu.NumBanks]shadow
+	jumps   [mmu.NumBanks]jumpCache
+}
+
+type remembered struct {
+	mapping []byte
+	*memories
+	used        uint64 // bit i: generated code may have used the jump cache of bank i since it was cleared
+	host, guest uint64 // the frame at the end of a shadow stack
+}
+
+// open maps the memory of a hart, and tells its state where it is.
+//
+// The conversion is safe: the mapping is aligned to a shadow stack and longer than memories by what the alignment takes, holds no Go
+// pointers, and stays until close.
+func (r *remembered) open(h *hart.Hart, routines *amd64.Routines) error {
+	const align = 2 * amd64.ShadowBytes
+	mem, err := unix.Mmap(-1, 0, int(unsafe.Sizeof(memories{}))+align, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+	if err != nil {
+		return fmt.Errorf("mapping the jump caches of a hart: %w", err)
+	}
+	r.mapping = mem
+	start := -int(uintptr(unsafe.Pointer(unsafe.SliceData(mem)))) & (align - 1)
+	r.memories = (*memories)(unsafe.Pointer(&mem[start]))
+	r.host, r.guest = routines.InitShadow()
+	for i := range mmu.NumBanks {
+		h.JumpCaches[i] = uint64(uintptr(unsafe.Pointer(&r.jumps[i])))
+	}
+	return nil
+}
+
+func (r *remembered) close() error {
+	mem := r.mapping
+	if mem == nil {
+		return nil
+	}
+	r.mapping, r.memories = nil, nil
+	return unix.Munmap(mem)
+}
+
+// forget does what h.TLB asks for.
+func (r *remembered) forget(h *hart.Hart) {
+	t := &h.TLB
+	for i := range mmu.NumBanks {
+		if t.Forget>>i&1 != 0 {
+			r.forgetBank(h, i)
+		}
+	}
+	for _, p := range t.ForgetPages[:t.ForgetCount] {
+		if t.Forget>>p.Bank&1 == 0 {
+			r.forgetPage(h, p)
+		}
+	}
+	t.Forget, t.ForgetCount = 0, 0
+}
+
+func (r *remembered) forgetBank(h *hart.Hart, i int) {
+	b := &h.TLB.Banks[i]
+	jumps := &r.jumps[i]
+	if r.used>>i&1 != 0 {
+		clear(jumps[:])
+		r.used &^= 1 << i
+	}
+	jumps[0].va = noJump
+	b.Exec = [mmu.ExecEntries]uint8{}
+	for k := range b.Fetch {
+		b.Fetch[k].Table = 0
+	}
+	r.forgetReturns(h, i)
+}
+
+// use notes which banks generated code can get to: the present one, and by traps and returns those of the same address space.
+func (r *remembered) use(h *hart.Hart) {
+	t := &h.TLB
+	r.used |= 1<<(h.Bank%mmu.NumBanks) | 1<<(t.Current[mmu.ViewU]%64) | 1<<(t.Current[mmu.ViewS]%64)
+}
+
+// forgetReturns empties the shadow stack of a bank.
+func (r *remembered) forgetReturns(h *hart.Hart, i int) {
+	s := &r.shadows[i].words
+	s[amd64.ShadowTop/8], s[amd64.ShadowTop/8+1] = r.host, r.guest
+	h.ShadowSP[i] = uint64(uintptr(unsafe.Pointer(&s[amd64.ShadowTop/8])))
+}
+
+func (r *remembered) forgetPage(h *hart.Hart, p mmu.ForgottenPage) {
+	jumps := &r.jumps[p.Bank%mmu.NumBanks]
+	for off := uint64(0); off < memory.PageSize; off += 2 {
+		if j := &jumps[amd64.JumpIndex(p.Page|off)]; j.va&^memory.PageMask == p.Page {
+			*j = jump{}
+		}
+	}
+	if jumps[0].va == 0 {
+		jumps[0].va = noJump
+	}
+	r.forgetReturns(h, int(p.Bank%mmu.NumBanks))
+}

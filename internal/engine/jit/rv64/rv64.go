@@ -1,0 +1,327 @@
+// Package rv64 is the translator's front end for RISC-V: guest bytes in, blocks of the intermediate form out.
+//
+//	table.go   what each instruction is in the intermediate form
+//	rv64.go    where a block begins and ends
+package rv64
+
+import (
+	"encoding/binary"
+
+	"github.com/vmproject/vm/internal/engine/jit/ir"
+	"github.com/vmproject/vm/internal/engine/riscv"
+	"github.com/vmproject/vm/internal/memory"
+)
+
+// Code is the page that a block is made of, as the front end sees it.
+type Code struct {
+	Bytes []byte // of the page, PageSize long; others may write to it meanwhile: every halfword is read once
+	Page  uint64 // guest physical address
+	// Known says that there is a translation that starts at an offset, so that a block may end there.
+	Known func(off uint16) bool
+	// Next is the first halfword of the page that follows in the present address space, and its physical address.
+	Next func() (half uint16, page uint64, ok bool)
+	// MaxGuest is the most guest instructions of a block.
+	MaxGuest int
+}
+
+// MaxGuest is the most guest instructions of a block, unless Code says otherwise.
+const MaxGuest = 96
+
+// Build fills b with the block that starts at an offset. b's memory is used again.
+func Build(b *ir.Block, code *Code, start uint16, plain bool) {
+	*b = ir.Block{Page: code.Page, Start: start, Plain: plain, Insts: b.Insts[:0], Watches: b.Watches[:0]}
+	f := builder{Block: b, code: code, off: int(start)}
+	for !f.done {
+		f.instruction()
+	}
+}
+
+type builder struct {
+	*ir.Block
+	code *Code
+	off  int // of the next instruction
+	done bool
+}
+
+// emit adds an instruction that belongs to the guest instruction at off.
+func (f *builder) emit(i ir.Inst) {
+	i.Off, i.N = uint16(f.off), uint16(f.Guest)
+	f.Insts = append(f.Insts, i)
+}
+
+// end ends the block by a jump to an offset.
+func (f *builder) end(target int) {
+	f.emit(ir.Inst{Op: ir.Jump, Imm: int64(target)})
+	f.done = true
+}
+
+func (f *builder) step(raw uint32, length uint8) {
+	f.emit(ir.Inst{Op: ir.Step, Raw: raw, Len: length})
+	f.done = true
+}
+
+func (f *builder) half(off int) uint16 { return binary.LittleEndian.Uint16(f.code.Bytes[off:]) }
+
+// instruction translates one guest instruction.
+func (f *builder) instruction() {
+	switch {
+	case f.off >= memory.PageSize:
+		f.end(f.off)
+		return
+	case f.Guest >= f.code.MaxGuest || f.Guest > 0 && !f.Plain && f.code.Known(uint16(f.off)):
+		f.end(f.off)
+		return
+	}
+	raw := uint32(f.half(f.off))
+	if raw&3 == 3 {
+		if f.off == memory.PageSize-2 {
+			high, page, ok := f.code.Next()
+			if !ok {
+				f.step(raw, 4)
+				return
+			}
+			f.emit(ir.Inst{Op: ir.GuardNext, Imm: int64(page), Len: 4})
+			f.Watches = append(f.Watches, page)
+			raw |= uint32(high) << 16
+		} else {
+			raw |= uint32(f.half(f.off+2)) << 16
+		}
+	}
+	i := riscv.Decode(raw).Expand()
+	if i.Len == 2 {
+		raw &= 0xffff
+	}
+	f.lower(&i, raw)
+	if f.done {
+		return
+	}
+	f.Guest++
+	f.off += int(i.Len)
+}
+
+// lower translates a decoded instruction.
+func (f *builder) lower(i *riscv.Inst, raw uint32) {
+	r := &table[i.Op]
+	n := ir.Inst{Op: r.op, Width: r.width, Flags: r.flags, Dst: ir.X(i.Rd), A: ir.X(i.Rs1), B: ir.X(i.Rs2), C: ir.None,
+		Rm: i.Rm, Len: i.Len, Imm: int64(i.Imm), Raw: raw}
+	switch r.shape {
+	case shapeNop:
+	case shapeRR:
+		if i.Rd == 0 {
+			return
+		}
+		if r.op == ir.ShiftAdd || r.op == ir.ShiftAddU {
+			n.Imm = int64(r.cond)
+		}
+		switch {
+		case r.op == ir.Add && n.Width == ir.W64 && i.Rs1 == 0:
+			n.Op, n.A = ir.Move, n.B
+		case r.op == ir.Add && n.Width == ir.W64 && i.Rs2 == 0:
+			n.Op = ir.Move
+		}
+		f.emit(n)
+	case shapeRI:
+		if i.Rd == 0 {
+			return
+		}
+		n.Flags |= ir.UseImm
+		n.B = ir.None
+		switch {
+		case r.op == ir.Add && i.Rs1 == 0:
+			n.Op = ir.Const
+		case r.op == ir.Add && r.width == ir.W64 && i.Imm == 0:
+			n.Op = ir.Move
+		}
+		f.emit(n)
+	case shapeR:
+		if i.Rd == 0 {
+			return
+		}
+		n.B = ir.None
+		f.emit(n)
+	case shapeLUI:
+		if i.Rd != 0 {
+			n.Op = ir.Const
+			f.emit(n)
+		}
+	case shapeAUIPC:
+		if i.Rd != 0 {
+			n.Op = ir.Page
+			n.Imm += int64(f.off)
+			f.emit(n)
+		}
+	case shapeLoad:
+		n.B = ir.None
+		if r.op == ir.FLoad {
+			n.Dst = ir.F(i.Rd)
+			f.UsesFP = true
+		}
+		f.emit(n)
+	case shapeStore:
+		n.Dst = ir.None
+		if r.op == ir.FStore {
+			n.B = ir.F(i.Rs2)
+			f.UsesFP = true
+		}
+		f.emit(n)
+	case shapeBranch:
+		f.branch(i, r.cond, n)
+	case shapeJAL:
+		n.Op, n.Imm = ir.Jump, int64(f.off)+int64(i.Imm)
+		if i.Rd != 0 {
+			n.Flags = ir.Call
+		}
+		f.last(n)
+	case shapeJALR:
+		f.jalr(i, n)
+	case shapeAMO:
+		if i.Rm&2 != 0 {
+			n.Flags |= ir.Acquire
+		}
+		if i.Rm&1 != 0 {
+			n.Flags |= ir.Release
+		}
+		f.emit(n)
+	case shapeFence:
+		f.fence(n)
+	case shapeCSR, shapeCSRI:
+		f.csr(i, r, n)
+	case shapeSystem:
+		f.last(n)
+	case shapeFRRR:
+		n.Dst, n.A, n.B, n.C = ir.F(i.Rd), ir.F(i.Rs1), ir.F(i.Rs2), ir.F(i.Rs3)
+		f.float(n)
+	case shapeFRR:
+		n.Dst, n.A, n.B = ir.F(i.Rd), ir.F(i.Rs1), ir.F(i.Rs2)
+		f.float(n)
+	case shapeFR:
+		n.Dst, n.A, n.B = ir.F(i.Rd), ir.F(i.Rs1), ir.None
+		f.float(n)
+	case shapeFCmp:
+		n.A, n.B = ir.F(i.Rs1), ir.F(i.Rs2)
+		f.float(n)
+	case shapeFToX:
+		n.A, n.B = ir.F(i.Rs1), ir.None
+		f.float(n)
+	case shapeXToF:
+		n.Dst, n.B = ir.F(i.Rd), ir.None
+		f.float(n)
+	default:
+		f.step(raw, i.Len)
+	}
+}
+
+// fence orders loads after stores, which is the one order that hosts with total store order do not keep; a back end for
+// others will want to know what else is asked for. Writes are bits 24 and 26 of the encoding, reads 21 and 23 (Unprivileged, "FENCE").
+func (f *builder) fence(n ir.Inst) {
+	const (
+		pause  = 0x0100_000f
+		writes = 1<<24 | 1<<26
+		reads  = 1<<21 | 1<<23
+		mode   = 15 << 28 // fm: fence.tso, or reserved
+	)
+	n.Op, n.Dst, n.A, n.B = ir.Fence, ir.None, ir.None, ir.None
+	switch {
+	case n.Raw == pause:
+		f.step(n.Raw, n.Len)
+	case n.Raw&writes != 0 && n.Raw&reads != 0 || n.Raw&mode != 0:
+		f.emit(n)
+	}
+}
+
+// last emits an instruction that ends the block and retires.
+func (f *builder) last(n ir.Inst) {
+	f.emit(n)
+	f.done = !n.Has(ir.Call) // what a call returns to belongs to the block
+}
+
+// float emits a floating-point instruction.
+func (f *builder) float(n ir.Inst) {
+	f.UsesFP = true
+	f.emit(n)
+}
+
+// branch ends the block if it goes back, since then what follows is what comes after a loop. A loop whose head lies inside of this block
+// gets a block of its own, and this one ends before it.
+func (f *builder) branch(i *riscv.Inst, cond ir.Cond, n ir.Inst) {
+	target := f.off + int(i.Imm)
+	n.Op, n.Cond, n.Imm, n.Dst = ir.Branch, cond, int64(target), ir.None
+	back := i.Imm <= 0
+	if back && target > int(f.Start) && !f.Plain {
+		for k := range f.Insts {
+			if in := &f.Insts[k]; int(in.Off) == target && in.N > 0 && in.Op != ir.GuardNext {
+				f.Guest = int(in.N)
+				f.Insts = f.Insts[:k]
+				f.off = target
+				f.end(target)
+				return
+			}
+		}
+	}
+	f.emit(n)
+	if back {
+		f.Guest++
+		f.off += int(i.Len)
+		f.end(f.off)
+	}
+}
+
+// jalr recognizes returns and calls by their link registers (Unprivileged, "JALR", Table 3).
+func (f *builder) jalr(i *riscv.Inst, n ir.Inst) {
+	n.Op = ir.JumpReg
+	n.B = ir.None
+	link := func(r uint8) bool { return r == 1 || r == 5 }
+	switch {
+	case i.Rd != 0:
+		n.Flags = ir.Call
+	case link(i.Rs1) && i.Imm == 0:
+		n.Flags = ir.Return
+	}
+	// auipc and jalr of the same register: a direct jump that reaches far.
+	if k := len(f.Insts) - 1; k >= 0 && f.Guest > 0 {
+		p := &f.Insts[k]
+		if p.Op == ir.Page && p.Dst == n.A && int(p.Off)+int(p.Len) == f.off {
+			n.Op, n.A, n.Imm = ir.Jump, ir.Zero, (p.Imm+n.Imm)&^1
+			n.Flags &^= ir.Return
+		}
+	}
+	f.last(n)
+}
+
+// csr translates those accesses that generated code does by itself; the others are steps.
+func (f *builder) csr(i *riscv.Inst, r *row, n ir.Inst) {
+	num := uint16(i.Imm)
+	reads := i.Rd != 0
+	writes := r.op == ir.WriteCSR || i.Rs1 != 0
+	n.B = ir.None
+	if !reads {
+		n.Dst = ir.None
+	}
+	if r.shape == shapeCSRI {
+		n.A = ir.None
+		n.C = ir.Var(i.Rs1)
+		n.Flags |= ir.UseImm
+	}
+	switch num {
+	case riscv.CSRTime:
+		if writes || !reads {
+			break
+		}
+		n.Op = ir.ReadTime
+		f.emit(n)
+		return
+	case riscv.CSRSscratch, riscv.CSRSepc, riscv.CSRScause, riscv.CSRStval:
+		if !writes {
+			n.Op = ir.ReadCSR
+		}
+		f.emit(n)
+		return
+	case riscv.CSRSstatus:
+		if !writes {
+			n.Op = ir.ReadCSR
+		}
+		f.emit(n)
+		return
+	}
+	f.step(n.Raw, n.Len)
+}
