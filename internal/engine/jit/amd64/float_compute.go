@@ -67,7 +67,7 @@ func (o *fusedOp) of(single bool) (op213, op231 asm.Op) {
 	return o.sd213, o.sd231
 }
 
-// fused computes in the destination where that leaves both factors in some register: see mendFused. A host without it steps.
+// fused leaves both factors in some register: see mendFused. A host without it steps.
 func (c *Compiler) fused(in *ir.Inst, o *fusedOp) {
 	if !c.vex() || !c.has.Has(asm.HasFMA) {
 		c.step(in)
@@ -80,9 +80,7 @@ func (c *Compiler) fused(in *ir.Inst, o *fusedOp) {
 	single := in.Has(ir.Single)
 	op213, op231 := o.of(single)
 	a, b := in.A, in.B
-	d, pinned := pinnedFloat(in.Dst)
-	factor := in.Dst == a || in.Dst == b
-	if pinned && factor && in.Dst != in.C {
+	if d, ok := pinnedFloat(in.Dst); ok && (in.Dst == a || in.Dst == b) {
 		if in.Dst == b {
 			a, b = b, a
 		}
@@ -102,10 +100,7 @@ func (c *Compiler) fused(in *ir.Inst, o *fusedOp) {
 	if b != a {
 		y = c.useFloat(b, ftmp2)
 	}
-	w := ftmp3
-	if pinned && !factor {
-		w = d
-	}
+	w := defFloat(in.Dst, ftmp3)
 	c.loadFloatVar(w, in.C)
 	c.XXX(op231, w, x, y)
 	c.mendFused(w, x, y, single)
