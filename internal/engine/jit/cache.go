@@ -32,7 +32,7 @@ import (
 const (
 	CodeSize   = 64 << 20 // bytes of code memory
 	regionSize = 1 << 20
-	maxPages   = 8192 // pages with translations
+	maxPages   = 8192 // pages with translations, unless Options say otherwise
 	maxBlock   = 64 << 10
 )
 
@@ -44,6 +44,7 @@ type page struct {
 	gpa     uint64
 	table   *table // outer entries, as distances from the start of code memory; 0: none
 	watched bool
+	cleared uint64 // counts calls of clear: who watches the page with the lock released learns that it was in vain
 	inner   map[uint16]uint32
 	plain   map[uint16]uint32 // inner entries, and the only ones that are used
 	// feeds are the pages that have bytes of this one in their translations.
@@ -76,8 +77,9 @@ type Machine struct {
 // Options are the settings of a machine's translator.
 type Options struct {
 	CodeSize int           // bytes; a multiple of 1 MiB; 0 for the default
+	Pages    int           // most guest pages with translations; 0 for the default
 	PerfMap  *code.PerfMap // names translations for Linux perf
-	Features asm.Feature   // of the host; 0 for what it has
+	Without  asm.Feature   // features of the host that are not used
 	MaxGuest int           // most guest instructions of a block; 0 for the default
 }
 
@@ -90,8 +92,8 @@ func NewMachine(ram *memory.RAM, o Options) (*Machine, error) {
 	if o.MaxGuest == 0 {
 		o.MaxGuest = rv64.MaxGuest
 	}
-	if o.Features == 0 {
-		o.Features = asm.Host()
+	if o.Pages == 0 {
+		o.Pages = maxPages
 	}
 	newArena := code.New
 	if o.PerfMap != nil {
@@ -103,13 +105,13 @@ func NewMachine(ram *memory.RAM, o Options) (*Machine, error) {
 	}
 	m := &Machine{ram: ram, maxGuest: o.MaxGuest, arena: arena, pages: map[uint64]*page{}, inRegion: map[*code.Region]map[*page]struct{}{}}
 	m.stats.perf = o.PerfMap
-	if err := m.start(o.Features); err != nil {
+	if err := m.start(asm.Host()&^o.Without, o.Pages); err != nil {
 		return nil, errors.Join(err, m.release())
 	}
 	return m, nil
 }
 
-func (m *Machine) start(has asm.Feature) error {
+func (m *Machine) start(has asm.Feature, pages int) error {
 	// Routines come first and stay: their region is never sealed.
 	r, err := m.arena.Open()
 	if err != nil {
@@ -123,12 +125,12 @@ func (m *Machine) start(has asm.Feature) error {
 	r.Trim(len(n))
 	m.stats.name(b.Addr, len(n), "vm: routines")
 	m.compiler = amd64.New(has, m.routines, uintptr(m.arena.Base()))
-	m.tables, err = unix.Mmap(-1, 0, maxPages*int(unsafe.Sizeof(table{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	m.tables, err = unix.Mmap(-1, 0, pages*int(unsafe.Sizeof(table{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		return fmt.Errorf("mapping the tables of translations: %w", err)
 	}
-	for i := range maxPages {
-		// Safe: the mapping is page aligned and maxPages tables long, holds no pointers, and stays until Close.
+	for i := range pages {
+		// Safe: the mapping is page aligned and that many tables long, holds no pointers, and stays until Close.
 		m.spare = append(m.spare, (*table)(unsafe.Pointer(&m.tables[i*int(unsafe.Sizeof(table{}))])))
 	}
 	return nil
@@ -181,14 +183,14 @@ func (e *Engine) page(gpa uint64) (*page, error) {
 			p = &page{gpa: gpa, table: t, inner: map[uint16]uint32{}, plain: map[uint16]uint32{}}
 			m.pages[gpa] = p
 		}
-		watched := p.watched
+		watched, cleared := p.watched, p.cleared
 		m.mu.Unlock()
 		if watched {
 			return p, nil
 		}
 		m.watch(e, gpa)
 		m.mu.Lock()
-		if m.pages[gpa] == p {
+		if m.pages[gpa] == p && p.cleared == cleared {
 			p.watched = true
 		}
 		m.mu.Unlock()
@@ -203,6 +205,8 @@ func (m *Machine) watch(e *Engine, gpa uint64) {
 
 // all is every hart.
 func (m *Machine) all() []*hart.Hart {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	harts := make([]*hart.Hart, len(m.harts))
 	for i, e := range m.harts {
 		harts[i] = e.h
@@ -317,6 +321,10 @@ func (m *Machine) feed(gpa uint64, p *page) {
 
 // clear drops the translations of a page, and of those that have bytes of it. The lock is held.
 func (m *Machine) clear(p *page) {
+	if p.table == nil {
+		return // evicted, and still among the feeds of another
+	}
+	p.cleared++
 	*p.table = table{}
 	clear(p.inner)
 	clear(p.plain)

@@ -111,6 +111,8 @@ func (e *Engine) run(limit, refill int64) (exit engine.Exit, exited bool, left i
 		}
 		target, how := e.find()
 		switch how {
+		case again:
+			continue
 		case trapped:
 			left--
 			continue
@@ -142,6 +144,7 @@ type outcome uint8
 const (
 	found   outcome = iota
 	trapped         // the fetch took an exception
+	again           // the world has changed meanwhile
 	step            // the instruction cannot be translated where it is
 )
 
@@ -150,6 +153,7 @@ func (e *Engine) find() (target uintptr, how outcome) {
 	h := e.h
 	h.PC &^= 1
 	pc := h.PC
+	e.forget() // tables among it: the page of one may be another by now
 	bank := &h.TLB.Banks[h.Bank%mmu.NumBanks]
 	f := &bank.Fetch[mmu.FetchIndex(pc)]
 	if f.Tag != pc&^memory.PageMask {
@@ -174,11 +178,24 @@ func (e *Engine) find() (target uintptr, how outcome) {
 	if err != nil {
 		return 0, step // no room for now, or for good: the interpreter has none of these troubles
 	}
-	// Translating may have waited for others, and served their fences meanwhile.
-	if f.Tag == pc&^memory.PageMask && f.GPA == gpa {
-		f.Table = e.m.tableOf(gpa)
+	if !e.unchanged(f, pc, gpa) {
+		return 0, again
 	}
+	f.Table = e.m.tableOf(gpa)
 	return uintptr(e.m.arena.Base()) + uintptr(outer), found
+}
+
+// unchanged says that a translation of the code at an address, whose fetch entry is f, may be entered: translating may have waited for others,
+// and served their fences meanwhile.
+func (e *Engine) unchanged(f *mmu.FetchEntry, pc, gpa uint64) bool {
+	return f.Tag == pc&^memory.PageMask && f.GPA == gpa && e.h.FenceIGen == e.gen
+}
+
+// forget does what the TLB asks for.
+func (e *Engine) forget() {
+	if t := &e.h.TLB; t.Forget != 0 || t.ForgetCount != 0 {
+		e.memory.forget(e.h)
+	}
 }
 
 // tableOf is the host address of the table of a page, or 0.
@@ -261,9 +278,7 @@ func (e *Engine) enter(target uintptr, budget, refill int64) (left int64, exit e
 // call enters generated code once.
 func (e *Engine) call(target uintptr) amd64.Kind {
 	h := e.h
-	if h.TLB.Forget != 0 || h.TLB.ForgetCount != 0 {
-		e.memory.forget(h)
-	}
+	e.forget()
 	e.memory.use(h)
 	h.Target = uint64(target)
 	h.JumpCache = h.JumpCaches[h.Bank%mmu.NumBanks]
@@ -312,7 +327,8 @@ func (e *Engine) miss(acc mmu.Access) uintptr {
 	if place.Group() {
 		f := &h.TLB.Banks[h.Bank%mmu.NumBanks].Fetch[mmu.FetchIndex(h.PC)]
 		if f.Tag == h.PC&^memory.PageMask {
-			if _, inner, err := e.translate(f.GPA, uint16(place.Off()), true); err == nil {
+			gpa := f.GPA
+			if _, inner, err := e.translate(gpa, uint16(place.Off()), true); err == nil && e.unchanged(f, h.PC, gpa) {
 				return uintptr(e.m.arena.Base()) + uintptr(inner)
 			}
 		}
