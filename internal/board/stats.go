@@ -19,6 +19,7 @@ type Stats struct {
 	Exits        [engine.NumExits]uint64 // of the engine to the board
 	Walks, Fills uint64                  // page-table walks; TLB entries made
 	Fences       uint64                  // remote fences served
+	Report       []engine.Section        // what the engine says of itself
 }
 
 // Stats adds up the harts. Call it when Run has returned.
@@ -39,6 +40,9 @@ func (b *Board) Stats() Stats {
 		s.Walks += c.Stats.Walks
 		s.Fills += c.Stats.Fills
 		s.Fences += c.Stats.Fences
+		if r, ok := c.engine.(engine.Reporter); ok && s.Report == nil {
+			s.Report = r.Report()
+		}
 	}
 	return s
 }
@@ -103,6 +107,12 @@ func (s Stats) String() string {
 	b.WriteString("exits\n")
 	for e, n := range s.Exits {
 		line(engine.Exit(e).String(), n)
+	}
+	for _, section := range s.Report {
+		b.WriteString(section.Name + "\n")
+		for _, f := range section.Figures {
+			fmt.Fprintf(&b, "  %-28s %15s\n", f.Name, f.Value)
+		}
 	}
 	return b.String()
 }

@@ -36,3 +36,18 @@ type Engine interface {
 	// Run executes until there is something for the board to do. The hart's state is precise when it returns.
 	Run() Exit
 }
+
+// Reporter is an engine that counts what it does, for --stats.
+type Reporter interface {
+	// Report is about all harts of the engine's machine, so it is asked of one of them. None may run.
+	Report() []Section
+}
+
+// Section is a few figures with a name.
+type Section struct {
+	Name    string
+	Figures []Figure
+}
+
+// Figure is one line of a report. The value is for people, and aligned to the right.
+type Figure struct{ Name, Value string }

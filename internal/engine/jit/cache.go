@@ -57,6 +57,8 @@ type Machine struct {
 	arena    *code.Arena
 	routines amd64.Routines
 	maxGuest int
+	perf     *code.PerfMap // nil: nobody wants names
+	symbol   func(va uint64) (string, bool)
 
 	mu       sync.Mutex // guards all that follows; nobody waits for a hart with it held
 	harts    []*Engine
@@ -72,6 +74,8 @@ type Machine struct {
 	freed    uint64 // counts regions freed
 	evicting bool
 	stats    Stats
+	left     counts  // of harts that are closed
+	dump     *dumper // nil: nobody wants listings
 }
 
 // Options are the settings of a machine's translator.
@@ -79,8 +83,11 @@ type Options struct {
 	CodeSize int           // bytes; a multiple of 1 MiB; 0 for the default
 	Pages    int           // most guest pages with translations; 0 for the default
 	PerfMap  *code.PerfMap // names translations for Linux perf
-	Without  asm.Feature   // features of the host that are not used
-	MaxGuest int           // most guest instructions of a block; 0 for the default
+	// Symbol names a guest virtual address for the PerfMap, as in memcpy+0x10; nil: none has a name. It may not wait for anything.
+	Symbol   func(va uint64) (string, bool)
+	Dump     *Dump       // what translations to list; nil: none
+	Without  asm.Feature // features of the host that are not used
+	MaxGuest int         // most guest instructions of a block; 0 for the default
 }
 
 // NewMachine makes the translations of a machine with some RAM, empty. The error wraps code.ErrForbidden where the host does not allow
@@ -104,7 +111,10 @@ func NewMachine(ram *memory.RAM, o Options) (*Machine, error) {
 		return nil, err
 	}
 	m := &Machine{ram: ram, maxGuest: o.MaxGuest, arena: arena, pages: map[uint64]*page{}, inRegion: map[*code.Region]map[*page]struct{}{}}
-	m.stats.perf = o.PerfMap
+	m.perf, m.symbol = o.PerfMap, o.Symbol
+	if o.Dump != nil {
+		m.dump = &dumper{Dump: *o.Dump}
+	}
 	if err := m.start(asm.Host()&^o.Without, o.Pages); err != nil {
 		return nil, errors.Join(err, m.release())
 	}
@@ -123,7 +133,7 @@ func (m *Machine) start(has asm.Feature, pages int) error {
 		return fmt.Errorf("making the translator's routines: %w", err)
 	}
 	r.Trim(len(n))
-	m.stats.name(b.Addr, len(n), "vm: routines")
+	m.name(b.Addr, len(n), "vm: routines")
 	m.compiler = amd64.New(has, m.routines, uintptr(m.arena.Base()))
 	m.tables, err = unix.Mmap(-1, 0, pages*int(unsafe.Sizeof(table{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
@@ -144,6 +154,7 @@ func (m *Machine) leave(e *Engine) error {
 	if i < 0 {
 		return nil
 	}
+	m.left.add(&e.counts)
 	if m.harts = slices.Delete(m.harts, i, i+1); len(m.harts) > 0 {
 		return nil
 	}
@@ -276,6 +287,8 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 		b.Insts, m.scratch = m.scratch, b.Insts
 	}
 	mem, _ := m.region.Alloc(maxBlock)
+	va := e.h.PC&^memory.PageMask + uint64(off) // as the hart executes it
+	listing := m.dump.begin(m.compiler, b, va, bytes)
 	out, err := m.compiler.Compile(b, mem.Bytes, uintptr(mem.Addr), func(target int32, plain bool) (uintptr, bool) {
 		entries := p.inner
 		if plain {
@@ -284,6 +297,7 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 		at, ok := entries[uint16(target)]
 		return uintptr(m.arena.Base()) + uintptr(at), ok
 	})
+	listing.end(out, &m.routines, uintptr(mem.Addr))
 	if err != nil {
 		m.region.Trim(0)
 		return 0, 0, false, fmt.Errorf("translating the code at physical address %#x: %w", p.gpa+uint64(off), err)
@@ -301,7 +315,8 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 		p.inner[off] = inner
 		p.table[off/2] = outer
 	}
-	m.stats.compiled(b, p.gpa+uint64(off), mem.Addr, len(out.Bytes), time.Since(began))
+	m.stats.compiled(b, len(out.Bytes), time.Since(began))
+	m.nameBlock(va, p.gpa+uint64(off), mem.Addr, len(out.Bytes))
 	return outer, inner, false, nil
 }
 

@@ -40,11 +40,13 @@ type Engine struct {
 
 	gen   uint64 // FenceIGen when changed pages were last dropped
 	epoch uint64 // Machine.epoch then
-	exits [amd64.NumKinds]uint64
-	steps map[uint32]uint64 // by encoding, for --stats
+	counts
 }
 
-var _ engine.Engine = (*Engine)(nil)
+var (
+	_ engine.Engine   = (*Engine)(nil)
+	_ engine.Reporter = (*Engine)(nil)
+)
 
 // New makes the engine of a hart of the machine. The interpreter beside it may hold so many predecoded pages.
 func (m *Machine) New(h *hart.Hart, pages int) (*Engine, error) {
@@ -82,6 +84,7 @@ func (e *Engine) Reset() {
 func (e *Engine) Run() engine.Exit {
 	for {
 		if exit, exited, _ := e.run(1<<62, slice); exited {
+			e.takeTraps()
 			return exit
 		}
 	}
@@ -90,6 +93,7 @@ func (e *Engine) Run() engine.Exit {
 // RunFor is Run with an end: it starts about n instructions, one at least, and returns false when it has.
 func (e *Engine) RunFor(n uint64) (exit engine.Exit, exited bool) {
 	exit, exited, _ = e.run(int64(min(n, 1<<62)), 0)
+	e.takeTraps()
 	return exit, exited
 }
 
@@ -234,7 +238,10 @@ func (e *Engine) fence() {
 }
 
 // step lets the interpreter execute one instruction.
-func (e *Engine) step() (engine.Exit, bool) { return e.interp.RunFor(1) }
+func (e *Engine) step() (engine.Exit, bool) {
+	e.countStep()
+	return e.interp.RunFor(1)
+}
 
 // enter runs generated code from target until it leaves for something that cannot be mended at once. It returns what is left of the budget.
 func (e *Engine) enter(target uintptr, budget, refill int64) (left int64, exit engine.Exit, exited bool) {

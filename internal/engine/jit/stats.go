@@ -1,13 +1,24 @@
 package jit
 
 // What the translator did.
+//
+// What a machine shares is counted under its lock, when it translates; the rest by each hart, on its way out of generated code. Inside of
+// generated code nothing is counted but exceptions, so that hits of the TLB and of the jump caches are not known.
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
+	"unsafe"
 
+	"github.com/vmproject/vm/internal/engine"
+	"github.com/vmproject/vm/internal/engine/jit/amd64"
 	"github.com/vmproject/vm/internal/engine/jit/code"
 	"github.com/vmproject/vm/internal/engine/jit/ir"
+	"github.com/vmproject/vm/internal/engine/riscv"
+	"github.com/vmproject/vm/internal/memory"
+	"github.com/vmproject/vm/internal/memory/mmu"
 )
 
 // Stats counts what was done for all harts of a machine.
@@ -19,11 +30,9 @@ type Stats struct {
 	Links         uint64 // jumps completed
 	Stale         uint64 // pages dropped because they had been written
 	Evictions     uint64 // regions of code memory freed
-
-	perf *code.PerfMap
 }
 
-func (s *Stats) compiled(b *ir.Block, gpa uint64, at code.Addr, size int, took time.Duration) {
+func (s *Stats) compiled(b *ir.Block, size int, took time.Duration) {
 	s.Blocks++
 	if b.Plain {
 		s.Plain++
@@ -31,16 +40,6 @@ func (s *Stats) compiled(b *ir.Block, gpa uint64, at code.Addr, size int, took t
 	s.Guest += uint64(b.Guest)
 	s.Bytes += uint64(size)
 	s.Time += took
-	if s.perf != nil {
-		s.name(at, size, fmt.Sprintf("guest physical %#x", gpa))
-	}
-}
-
-// name names code for Linux perf. That is a help for people and no more, so errors are not.
-func (s *Stats) name(at code.Addr, size int, name string) {
-	if s.perf != nil {
-		_ = s.perf.Add(at, size, name)
-	}
 }
 
 // Stats is what was done so far.
@@ -48,4 +47,148 @@ func (m *Machine) Stats() Stats {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.stats
+}
+
+// counts is what a hart counts. It belongs to the goroutine that runs the hart.
+type counts struct {
+	exits [amd64.NumKinds]uint64
+	steps [riscv.NumOps]uint64 // instructions that the interpreter executed one by one
+	traps uint64               // exceptions taken in generated code
+}
+
+func (c *counts) add(d *counts) {
+	for i, n := range d.exits {
+		c.exits[i] += n
+	}
+	for i, n := range d.steps {
+		c.steps[i] += n
+	}
+	c.traps += d.traps
+}
+
+// countStep counts the instruction that is executed next. What cannot be fetched without a walk is not worth one, and counts as illegal.
+func (e *Engine) countStep() {
+	h := e.h
+	f := &h.TLB.Banks[h.Bank%mmu.NumBanks].Fetch[mmu.FetchIndex(h.PC)]
+	op := riscv.ILLEGAL
+	if f.Tag == h.PC&^memory.PageMask {
+		at := memory.GPA(f.GPA + h.PC&(memory.PageMask-1))
+		low, _ := h.RAM.Load16(at)
+		raw := uint32(low)
+		if raw&3 == 3 && h.PC&memory.PageMask != memory.PageSize-2 {
+			high, _ := h.RAM.Load16(at + 2)
+			raw |= uint32(high) << 16
+		}
+		op = riscv.Decode(raw).Op
+	}
+	e.steps[op]++
+}
+
+// takeTraps adds the exceptions that generated code took to those that the hart counts.
+func (e *Engine) takeTraps() {
+	for cause := range e.h.Counters {
+		if n := e.h.Counters[cause]; n != 0 {
+			e.h.Counters[cause] = 0
+			e.h.Stats.Exceptions[cause] += n
+			e.traps += n
+		}
+	}
+}
+
+// topSteps is how many of the most frequent interpreted instructions a report names.
+const topSteps = 10
+
+// Report is what --stats prints of the translator.
+func (e *Engine) Report() []engine.Section { return e.m.report() }
+
+func (m *Machine) report() []engine.Section {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	sum := m.left
+	for _, e := range m.harts {
+		sum.add(&e.counts)
+	}
+	s := &m.stats
+	exits := engine.Section{Name: "exits from generated code"}
+	for k, n := range sum.exits {
+		exits.Figures = append(exits.Figures, count(amd64.Kind(k).String(), n))
+	}
+	exits.Figures = append(exits.Figures, engine.Figure{Name: "TLB hits, look-up hits", Value: "not counted"})
+	return []engine.Section{
+		{Name: "translator", Figures: []engine.Figure{
+			count("blocks compiled", s.Blocks),
+			count("of those, without groups", s.Plain),
+			count("guest instructions in them", s.Guest),
+			ratio("guest instructions a block", float64(s.Guest), s.Blocks),
+			count("bytes of host code", s.Bytes),
+			ratio("bytes a guest instruction", float64(s.Bytes), s.Guest),
+			{Name: "compile time, ms", Value: fmt.Sprintf("%.1f", s.Time.Seconds()*1e3)},
+			ratio("ns a guest instruction", float64(s.Time.Nanoseconds()), s.Guest),
+			count("jumps linked", s.Links),
+			count("stale pages dropped", s.Stale),
+			count("code regions evicted", s.Evictions),
+			count("ecalls in generated code", sum.traps),
+		}},
+		exits,
+		interpreted(&sum),
+		{Name: "translator's settings", Figures: []engine.Figure{
+			count("code memory, KiB", uint64(m.arena.Size()>>10)),
+			count("a region of it, KiB", regionSize>>10),
+			count("guest pages, at most", uint64(len(m.tables))/uint64(unsafe.Sizeof(table{}))),
+			count("instructions a block, at most", uint64(m.maxGuest)),
+			count("instructions between looks", slice),
+			{Name: "host features", Value: m.compiler.Features().String()},
+		}},
+	}
+}
+
+// interpreted tells what the interpreter executed one by one.
+func interpreted(sum *counts) engine.Section {
+	s := engine.Section{Name: "interpreted one by one"}
+	var total uint64
+	ops := make([]riscv.Op, 0, riscv.NumOps)
+	for op, n := range sum.steps {
+		if total += n; n != 0 {
+			ops = append(ops, riscv.Op(op))
+		}
+	}
+	slices.SortFunc(ops, func(a, b riscv.Op) int { return cmp.Or(cmp.Compare(sum.steps[b], sum.steps[a]), cmp.Compare(a, b)) })
+	s.Figures = append(s.Figures, count("all", total))
+	for _, op := range ops[:min(topSteps, len(ops))] {
+		s.Figures = append(s.Figures, count(op.String(), sum.steps[op]))
+	}
+	return s
+}
+
+func count(name string, n uint64) engine.Figure {
+	return engine.Figure{Name: name, Value: fmt.Sprint(n)}
+}
+
+func ratio(name string, n float64, of uint64) engine.Figure {
+	v := 0.0
+	if of != 0 {
+		v = n / float64(of)
+	}
+	return engine.Figure{Name: name, Value: fmt.Sprintf("%.1f", v)}
+}
+
+// nameBlock names a translation for Linux perf, by where the hart that asked for it executes it: another address space may know it by
+// another name. That is a help for people and no more, so errors are not.
+func (m *Machine) nameBlock(va, gpa uint64, at code.Addr, size int) {
+	if m.perf == nil {
+		return
+	}
+	name := fmt.Sprintf("%x", va)
+	if m.symbol != nil {
+		if s, ok := m.symbol(va); ok {
+			name = s
+		}
+	}
+	m.name(at, size, fmt.Sprintf("guest %s (%x)", name, gpa))
+}
+
+func (m *Machine) name(at code.Addr, size int, name string) {
+	if m.perf != nil {
+		_ = m.perf.Add(at, size, name)
+	}
 }

@@ -44,7 +44,7 @@ type piece struct {
 // Mark says where the code of an instruction begins.
 type Mark struct {
 	At   int // offset in the code
-	Inst int // index in Block.Insts
+	Inst int // index in Block.Insts; their number for what is out of line
 }
 
 // Code is what Compile made: offsets are from the start of the code.
@@ -83,6 +83,9 @@ func (c *Compiler) Compile(b *ir.Block, buf []byte, at uintptr, resolve func(tar
 			panic(fmt.Sprintf("amd64: no code for operation %d", in.Op))
 		}
 		f(c, in)
+	}
+	if c.Marking {
+		c.marks = append(c.marks, Mark{c.Pos(), len(b.Insts)})
 	}
 	for i := 0; i < len(c.later); i++ { // pieces may add pieces
 		p := c.later[i]

@@ -114,9 +114,7 @@ type Block struct {
 	Watches []uint64 // other guest pages whose bytes went into the block, by physical address
 }
 
-//go:generate stringer -type=Op
-
-// The operations. Integers have 64 bits; of Width W32 an operation works on the low halves and sign-extends its result.
+// The operations; print.go names them. Integers have 64 bits; of Width W32 an operation works on the low halves and sign-extends its result.
 const (
 	Nop Op = iota
 

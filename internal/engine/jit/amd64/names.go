@@ -1,0 +1,59 @@
+package amd64
+
+// Names for --stats and --dump-code.
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
+	"github.com/vmproject/vm/internal/engine/jit/ir"
+)
+
+var kindNames = [NumKinds]string{
+	KindPoll:      "budget or attention",
+	KindStep:      "instructions to interpret",
+	KindFind:      "look-up misses",
+	KindLink:      "jumps to complete",
+	KindCheck:     "interrupt checks",
+	KindMissLoad:  "TLB misses, loads",
+	KindMissStore: "TLB misses, stores",
+}
+
+func (k Kind) String() string {
+	if k < NumKinds && kindNames[k] != "" {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("kind %d", uint64(k))
+}
+
+// Pinned says which guest registers live in host registers: "x2=rbx x8=r12".
+func Pinned() string {
+	var list []string
+	for i, r := range pins {
+		if r != unpinned {
+			list = append(list, fmt.Sprintf("%v=%v", ir.X(uint8(i)), asm.Reg(r)))
+		}
+	}
+	for i, r := range floatPins {
+		if r != unpinned {
+			list = append(list, fmt.Sprintf("%v=%v", ir.F(uint8(i)), asm.XMM(r)))
+		}
+	}
+	return strings.Join(list, " ")
+}
+
+// Features is what the compiler uses of the host.
+func (c *Compiler) Features() asm.Feature { return c.has }
+
+// Name is the routine that begins at an address, or says that none does.
+func (r *Routines) Name(at uintptr) string {
+	v := reflect.ValueOf(r).Elem()
+	for i := range v.NumField() {
+		if v.Field(i).Uint() == uint64(at) {
+			return v.Type().Field(i).Name
+		}
+	}
+	return "another block"
+}

@@ -1,0 +1,213 @@
+package jit
+
+// Listings of translations, for --dump-code: guest instructions, intermediate form and host code side by side.
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vmproject/vm/internal/engine/jit/amd64"
+	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
+	"github.com/vmproject/vm/internal/engine/jit/ir"
+	"github.com/vmproject/vm/internal/engine/riscv"
+	"github.com/vmproject/vm/internal/memory"
+)
+
+// Dump says which translations are listed when they are made.
+type Dump struct {
+	At  []uint64  // the ones with an instruction at one of these guest addresses, virtual or physical
+	All bool      // every one
+	To  io.Writer // each listing is one Write; errors are of no consequence
+}
+
+// maxListings bounds the listings of a machine: what is more nobody reads.
+const maxListings = 1000
+
+// dumper is the Dump of a machine. Used under its lock.
+type dumper struct {
+	Dump
+	done int
+}
+
+// listing is one translation on its way through the compiler.
+type listing struct {
+	d       *dumper
+	c       *amd64.Compiler
+	b       *ir.Block
+	va, gpa uint64 // of the page
+	guest   []guestInst
+	host    []hostInst
+}
+
+type guestInst struct {
+	off  int // in the page
+	inst riscv.Inst
+}
+
+type hostInst struct {
+	at   int
+	inst asm.Inst
+}
+
+// begin prepares the listing of a block that is about to be compiled, whose first instruction is at va for the hart that asked, and whose page
+// has some bytes. It is nil if nobody wants it.
+func (d *dumper) begin(c *amd64.Compiler, b *ir.Block, va uint64, page []byte) *listing {
+	if d == nil || d.done == maxListings {
+		return nil
+	}
+	l := &listing{d: d, c: c, b: b, va: va &^ memory.PageMask, gpa: b.Page, guest: guestOf(b, page)}
+	if !d.All && !slices.ContainsFunc(d.At, l.contains) {
+		return nil
+	}
+	c.Marking = true
+	c.Trace = func(at int, i asm.Inst) { l.host = append(l.host, hostInst{at, i}) }
+	return l
+}
+
+func (l *listing) contains(addr uint64) bool {
+	for _, g := range l.guest {
+		off := uint64(g.off)
+		if addr-(l.va+off) < uint64(g.inst.Len) || addr-(l.gpa+off) < uint64(g.inst.Len) {
+			return true
+		}
+	}
+	return false
+}
+
+// guestOf are the guest instructions of a block. The encodings are those that the block was made of, where it still knows them; others, such
+// as of hints, are read from the page once more.
+func guestOf(b *ir.Block, page []byte) []guestInst {
+	raws := map[int]uint32{}
+	for i := range b.Insts {
+		if in := &b.Insts[i]; in.Len != 0 && in.Op != ir.Group && in.Op != ir.GuardNext {
+			raws[int(in.Off)] = in.Raw
+		}
+	}
+	n := b.Guest
+	if last := len(b.Insts) - 1; last >= 0 && b.Insts[last].Len != 0 {
+		n++ // what ends a block is not among those that always retire
+	}
+	var list []guestInst
+	for off := int(b.Start); len(list) < n && off < memory.PageSize; {
+		raw, ok := raws[off]
+		if !ok {
+			raw = uint32(binary.LittleEndian.Uint16(page[off:]))
+			if raw&3 == 3 && off+4 <= memory.PageSize {
+				raw = binary.LittleEndian.Uint32(page[off:])
+			}
+		}
+		i := riscv.Decode(raw)
+		list = append(list, guestInst{off, i})
+		off += int(i.Len)
+	}
+	return list
+}
+
+// end writes the listing.
+func (l *listing) end(out amd64.Code, routines *amd64.Routines, at uintptr) {
+	if l == nil {
+		return
+	}
+	l.c.Marking, l.c.Trace = false, nil
+	if out.Bytes == nil {
+		return // it did not fit
+	}
+	start := l.va + uint64(l.b.Start)
+	kind := ""
+	if l.b.Plain {
+		kind = ", without groups"
+	}
+	var t bytes.Buffer
+	fmt.Fprintf(&t, "block at %#x, physical %#x%s: %d guest instructions, %d bytes of code at %#x, inner entry +%#x\n",
+		start, l.gpa+uint64(l.b.Start), kind, len(l.guest), len(out.Bytes), at, out.Inner)
+	fmt.Fprintf(&t, "registers: %s\n", amd64.Pinned())
+	l.table(&t, out, routines)
+	t.WriteByte('\n')
+	if l.d.done++; l.d.done == maxListings {
+		fmt.Fprintf(&t, "%d blocks are listed: no more will be\n", maxListings)
+	}
+	_, _ = l.d.To.Write(t.Bytes())
+}
+
+// table is a row for each host instruction. What it was made of stands in the first row of each.
+func (l *listing) table(t *bytes.Buffer, out amd64.Code, routines *amd64.Routines) {
+	row := func(guest, inst, host string) {
+		t.WriteString(strings.TrimRight(fmt.Sprintf("  %-48s %-42s %s", guest, inst, host), " ") + "\n")
+	}
+	row("guest", "intermediate form", "host")
+	guest, host := l.guest, l.host
+	nextGuest := func() string {
+		g := guest[0]
+		guest = guest[1:]
+		va := l.va + uint64(g.off)
+		return fmt.Sprintf("%x  %s", va, riscv.Disassemble(g.inst, va))
+	}
+	// rows writes the host instructions up to an offset.
+	rows := func(g, inst string, end int) {
+		for first := true; first || len(host) > 0 && host[0].at < end; first = false {
+			text := ""
+			if len(host) > 0 && host[0].at < end {
+				text = fmt.Sprintf("+%03x  %s", host[0].at, l.text(host[0].inst, routines))
+				host = host[1:]
+			}
+			row(g, inst, text)
+			g, inst = "", ""
+		}
+	}
+	if len(out.Marks) > 0 {
+		rows("", "(entry)", out.Marks[0].At)
+	}
+	for k, m := range out.Marks {
+		end := len(out.Bytes)
+		if k+1 < len(out.Marks) {
+			end = out.Marks[k+1].At
+		}
+		if m.Inst >= len(l.b.Insts) {
+			rows("", "(out of line)", end)
+			continue
+		}
+		in := &l.b.Insts[m.Inst]
+		for len(guest) > 0 && guest[0].off < int(in.Off) {
+			row(nextGuest(), "", "") // it became nothing
+		}
+		g := ""
+		if len(guest) > 0 && guest[0].off == int(in.Off) {
+			g = nextGuest()
+		}
+		rows(g, in.String(), end)
+	}
+	for len(guest) > 0 {
+		row(nextGuest(), "", "")
+	}
+}
+
+var (
+	labelForm   = regexp.MustCompile(`\bL(\d+)\b`)
+	addressForm = regexp.MustCompile(`^(?:j\w+|call) 0x([0-9a-f]+)$`)
+)
+
+// text is a host instruction with labels as offsets in the code, and the names of the routines it goes to.
+func (l *listing) text(i asm.Inst, routines *amd64.Routines) string {
+	s := labelForm.ReplaceAllStringFunc(i.String(), func(label string) string {
+		n, err := strconv.Atoi(label[1:])
+		if err != nil {
+			return label
+		}
+		if off, ok := l.c.Offset(asm.Label(n)); ok {
+			return fmt.Sprintf("+%#03x", off)
+		}
+		return label
+	})
+	if m := addressForm.FindStringSubmatch(s); m != nil {
+		if to, err := strconv.ParseUint(m[1], 16, 64); err == nil {
+			s += "  ; " + routines.Name(uintptr(to))
+		}
+	}
+	return s
+}

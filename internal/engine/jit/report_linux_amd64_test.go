@@ -1,0 +1,170 @@
+package jit_test
+
+// What the translator tells of itself: figures, names for perf, listings.
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/vmproject/vm/internal/engine"
+	"github.com/vmproject/vm/internal/engine/jit"
+	"github.com/vmproject/vm/internal/engine/jit/code"
+	"github.com/vmproject/vm/internal/engine/riscv"
+	"github.com/vmproject/vm/internal/engine/riscv/asm"
+)
+
+// loop is a program with a loop over an access to memory, a load group, a hint that becomes nothing, and an instruction that the interpreter executes.
+func loop(t *testing.T) []byte {
+	a := asm.New(ramBase)
+	a.Li(asm.A0, 100)
+	a.Li(asm.A1, ramBase+0x10000)
+	a.Label("loop")
+	a.Load(riscv.LD, asm.A2, 0, asm.A1)
+	a.Load(riscv.LD, asm.A3, 8, asm.A1)
+	a.R(riscv.ADD, asm.A2, asm.A2, asm.A3)
+	a.I(riscv.ADDI, asm.Zero, asm.Zero, 0)
+	a.Store(riscv.SD, asm.A2, 16, asm.A1)
+	a.CSR(riscv.CSRRS, asm.A4, riscv.CSRMstatus, asm.Zero)
+	a.I(riscv.ADDI, asm.A0, asm.A0, -1)
+	a.B(riscv.BNE, asm.A0, asm.Zero, "loop")
+	a.Op(riscv.WFI)
+	b, err := a.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// runLoop runs the program to its end, and returns the machine.
+func runLoop(t *testing.T, o jit.Options) *machine {
+	m := newMachine(t, 1, o)
+	if err := m.ram.Write(ramBase, loop(t)); err != nil {
+		t.Fatal(err)
+	}
+	if exit := m.engines[0].Run(); exit != engine.ExitWFI {
+		t.Fatalf("it ended by %v", exit)
+	}
+	return m
+}
+
+func figures(sections []engine.Section) map[string]string {
+	m := map[string]string{}
+	for _, s := range sections {
+		for _, f := range s.Figures {
+			m[s.Name+": "+f.Name] = f.Value
+		}
+	}
+	return m
+}
+
+func TestReport(t *testing.T) {
+	m := runLoop(t, jit.Options{CodeSize: 4 << 20, MaxGuest: 50})
+	got := figures(m.engines[0].Report())
+	for name, want := range map[string]string{
+		"interpreted one by one: csrrs":                        "100",
+		"interpreted one by one: wfi":                          "1",
+		"translator: stale pages dropped":                      "0",
+		"translator's settings: code memory, KiB":              "4096",
+		"translator's settings: instructions a block, at most": "50",
+		"exits from generated code: TLB hits, look-up hits":    "not counted",
+		"exits from generated code: interrupt checks":          "0",
+	} {
+		if got[name] != want {
+			t.Errorf("%s: %q, want %q", name, got[name], want)
+		}
+	}
+	for _, name := range []string{
+		"translator: blocks compiled", "translator: guest instructions in them", "translator: bytes of host code", "exits from generated code: instructions to interpret",
+		"exits from generated code: TLB misses, stores",
+	} {
+		if n, err := strconv.Atoi(got[name]); err != nil || n < 1 {
+			t.Errorf("%s: %q", name, got[name])
+		}
+	}
+	if s := m.jit.Stats(); got["translator: blocks compiled"] != fmt.Sprint(s.Blocks) {
+		t.Errorf("%q blocks, %d", got["translator: blocks compiled"], s.Blocks)
+	}
+	// What a hart did is not forgotten when it is closed.
+	steps := got["interpreted one by one: all"]
+	if err := m.engines[0].Close(); err != nil {
+		t.Fatal(err)
+	}
+	if again := figures(m.engines[0].Report())["interpreted one by one: all"]; again != steps {
+		t.Errorf("%s steps before the hart is closed, %s after", steps, again)
+	}
+}
+
+func TestPerfMapNamesGuestSymbols(t *testing.T) {
+	dir := t.TempDir()
+	perf, err := code.OpenPerfMap(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer perf.Close()
+	runLoop(t, jit.Options{CodeSize: 4 << 20, PerfMap: perf, Symbol: func(va uint64) (string, bool) {
+		return fmt.Sprintf("main+%#x", va-ramBase), va > ramBase
+	}})
+	data, err := os.ReadFile(perf.Name())
+	if err != nil || filepath.Dir(perf.Name()) != dir {
+		t.Fatal(err)
+	}
+	for _, want := range []string{` vm: routines$`, ` guest 80000000 \(80000000\)$`, ` guest main\+0x[0-9a-f]+ \(800000[0-9a-f]+\)$`} {
+		if !regexp.MustCompile(`(?m)^[0-9a-f]+ [0-9a-f]+` + want).Match(data) {
+			t.Errorf("no line like %q in\n%s", want, data)
+		}
+	}
+}
+
+func TestDumpShowsGuestIntermediateAndHost(t *testing.T) {
+	var out bytes.Buffer
+	runLoop(t, jit.Options{CodeSize: 4 << 20, Dump: &jit.Dump{At: []uint64{ramBase}, To: &out}})
+	s := out.String()
+	if n := strings.Count(s, "block at "); n != 1 {
+		t.Errorf("%d listings, want 1:\n%s", n, s)
+	}
+	for _, want := range []string{
+		`^block at 0x80000000, physical 0x80000000: \d+ guest instructions, \d+ bytes of code at 0x[0-9a-f]+, inner entry \+0x[0-9a-f]+$`,
+		`^registers: x2=rbx .*x10=rdi`,
+		`\(entry\) +\+000  lea `,
+		`8000[0-9a-f]+  ld a2, ?0\(a1\) `,
+		`group \[x11\+0x0\] 24 bytes, write +\+[0-9a-f]+  `,
+		`load\.64\.[a-z.]*grouped x12 = \[x11\+0x0\] +\+[0-9a-f]+  mov r8,QWORD PTR \[rdx\]`,
+		`^  8000[0-9a-f]+  addi zero, ?zero, ?0$`,
+		`csrrs a4, ?mstatus, ?zero +step +\+[0-9a-f]+  `,
+		`jmp 0x[0-9a-f]+  ; Step$`,
+		`\(out of line\) +\+[0-9a-f]+  `,
+		`j[a-z]+ \+0x[0-9a-f]+$`,
+	} {
+		if !regexp.MustCompile(`(?m)` + want).MatchString(s) {
+			t.Errorf("no line like %s", want)
+		}
+	}
+	if t.Failed() {
+		t.Log("\n" + s)
+	}
+}
+
+func TestDumpChoosesByAnyAddressInABlock(t *testing.T) {
+	var all bytes.Buffer
+	runLoop(t, jit.Options{CodeSize: 4 << 20, Dump: &jit.Dump{All: true, To: &all}})
+	total := strings.Count(all.String(), "block at ")
+	if total < 2 {
+		t.Fatalf("%d listings:\n%s", total, all.String())
+	}
+	for _, c := range []struct {
+		at   uint64
+		none bool
+	}{{ramBase, false}, {ramBase + 4, false}, {ramBase + 0x1000, true}, {0, true}} {
+		var out bytes.Buffer
+		runLoop(t, jit.Options{CodeSize: 4 << 20, Dump: &jit.Dump{At: []uint64{c.at}, To: &out}})
+		if n := strings.Count(out.String(), "block at "); n == total || (n == 0) != c.none {
+			t.Errorf("%#x: %d of %d listings", c.at, n, total)
+		}
+	}
+}
