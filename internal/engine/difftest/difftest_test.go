@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vmproject/vm/internal/engine"
+	"github.com/vmproject/vm/internal/engine/engines"
 	"github.com/vmproject/vm/internal/engine/hart"
 	"github.com/vmproject/vm/internal/engine/interp"
 	"github.com/vmproject/vm/internal/engine/riscv"
@@ -41,7 +42,9 @@ func findQEMU(t *testing.T) string {
 
 func newInterp(h *hart.Hart) engine.Engine { return interp.New(h) }
 
-func TestInterpreterAgainstQEMU(t *testing.T) {
+// Every engine does what qemu-riscv64 does: with programs of everything that user mode has, among it NaNs and their payloads, denormals, all
+// rounding modes, and the edges of conversions (values.go).
+func TestAgainstQEMU(t *testing.T) {
 	qemu := findQEMU(t)
 	seed := firstSeed(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -56,12 +59,14 @@ func TestInterpreterAgainstQEMU(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := RunEngine(img, newInterp)
-		if err != nil {
-			t.Error(err)
-		}
-		if err := compare(img, got, want); err != nil {
-			t.Fatal(err)
+		for _, e := range engines.All() {
+			got, err := RunEngine(img, e.Make(engines.Options{Harts: 1}))
+			if err != nil {
+				t.Error(err)
+			}
+			if err := compare(img, got, want); err != nil {
+				t.Fatalf("engine %s: %v", e.Name, err)
+			}
 		}
 	}
 }

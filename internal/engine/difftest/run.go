@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -151,6 +152,10 @@ func RunEngine(img *Image, newEngine func(*hart.Hart) engine.Engine) ([]*Result,
 		return nil, err
 	}
 	defer m.Close()
-	err = m.Run(newEngine(m.Hart))
+	e := newEngine(m.Hart)
+	if c, ok := e.(io.Closer); ok {
+		defer c.Close() // a translator has a code cache to give back
+	}
+	err = m.Run(e)
 	return Results(m.Output), err
 }

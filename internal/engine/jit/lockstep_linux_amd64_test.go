@@ -3,6 +3,7 @@ package jit_test
 // The translator beside the interpreter.
 
 import (
+	"bytes"
 	"flag"
 	"math/rand/v2"
 	"testing"
@@ -11,7 +12,9 @@ import (
 	"github.com/vmproject/vm/internal/engine/difftest"
 	"github.com/vmproject/vm/internal/engine/hart"
 	"github.com/vmproject/vm/internal/engine/jit"
+	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
 	"github.com/vmproject/vm/internal/engine/lockstep"
+	"github.com/vmproject/vm/internal/memory"
 )
 
 var (
@@ -46,18 +49,36 @@ func programs() int {
 	return *countFlag
 }
 
-func newEngine(t testing.TB, o jit.Options) func(h *hart.Hart) lockstep.Engine {
-	return func(h *hart.Hart) lockstep.Engine {
-		m, err := jit.NewMachine(h.RAM, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		e, err := m.New(h, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return e
+// translators makes engines with some options, and remembers their machines.
+type translators struct {
+	t    testing.TB
+	o    jit.Options
+	made []*jit.Machine
+}
+
+func (l *translators) engine(h *hart.Hart) lockstep.Engine {
+	m, err := jit.NewMachine(h.RAM, l.o)
+	if err != nil {
+		l.t.Fatal(err)
 	}
+	e, err := m.New(h, 64)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.made = append(l.made, m)
+	return e
+}
+
+// evictions is how often all of them freed code memory.
+func (l *translators) evictions() (n uint64) {
+	for _, m := range l.made {
+		n += m.Stats().Evictions
+	}
+	return n
+}
+
+func newEngine(t testing.TB, o jit.Options) func(h *hart.Hart) lockstep.Engine {
+	return (&translators{t: t, o: o}).engine
 }
 
 func TestLockStep(t *testing.T) {
@@ -69,6 +90,47 @@ func TestLockStep(t *testing.T) {
 	s := &r.Stats
 	t.Logf("%d programs in %v: %d ended, %d stuck; %d instructions, %d steps", s.Programs, time.Since(start), s.Ended, s.Stuck,
 		s.Instructions, s.Steps)
+}
+
+// The same with everything that the host has and code has room for taken away. Fewer programs do, since it is the same code that is wrong
+// or right in each.
+func TestLockStepOfLess(t *testing.T) {
+	const tight = 2 << 20 // of which the routines have half
+	for _, c := range []struct {
+		name   string
+		o      jit.Options
+		evicts bool
+	}{
+		{"blocks of 1", jit.Options{CodeSize: 4 << 20, MaxGuest: 1}, false},
+		{"blocks of 4", jit.Options{CodeSize: 4 << 20, MaxGuest: 4}, false},
+		{"a processor without extensions", jit.Options{CodeSize: 4 << 20, Without: ^asm.Feature(0)}, false},
+		{"a processor without FMA and BMI", jit.Options{CodeSize: 4 << 20, Without: asm.HasFMA | asm.HasBMI1 | asm.HasBMI2}, false},
+		{"little code memory", jit.Options{CodeSize: tight}, true},
+		{"few pages", jit.Options{CodeSize: 8 << 20, Pages: 3}, true},
+		{"all of it", jit.Options{CodeSize: tight, Pages: 6, MaxGuest: 3, Without: ^asm.Feature(0)}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			made := &translators{t: t, o: c.o}
+			r := &lockstep.Runner{New: made.engine, Steps: steps(), MemoryEvery: *stepFlag}
+			defer r.Close()
+			// All on the same machine, where the translations of one meet those of the next.
+			seed := firstSeed(t)
+			for i := range uint64(programs() / 8) {
+				p, err := lockstep.Generate(seed + i)
+				if err == nil {
+					err = r.Run(p)
+				}
+				if err != nil {
+					t.Fatalf("program %d, of seed %d: %v", i, seed+i, err)
+				}
+			}
+			n := made.evictions()
+			t.Logf("%d programs, %d instructions, %d evictions", r.Stats.Programs, r.Stats.Instructions, n)
+			if c.evicts && n < r.Stats.Programs/50 {
+				t.Errorf("only %d evictions", n)
+			}
+		})
+	}
 }
 
 func TestLockStepUserLevel(t *testing.T) {
@@ -86,4 +148,47 @@ func TestLockStepUserLevel(t *testing.T) {
 	}
 	t.Logf("%d images of %d programs in %v: %d instructions, %d steps", r.Stats.Programs, lockstep.Batch, time.Since(start),
 		r.Stats.Instructions, r.Stats.Steps)
+}
+
+// Any bytes as code: the translator does what the interpreter does.
+func FuzzTranslator(f *testing.F) {
+	f.Add(uint64(0), []byte{0x13, 0x05, 0x15, 0x00, 0x6f, 0xf0, 0xdf, 0xff})
+	f.Add(uint64(1), bytes.Repeat([]byte{0x01, 0x00}, memory.PageSize))
+	f.Add(uint64(2), bytes.Repeat([]byte{0x73, 0x10, 0x05, 0x18, 0x02, 0x90}, 200))
+	r := &lockstep.Runner{New: newEngine(f, jit.Options{CodeSize: 2 << 20})}
+	f.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			f.Error(err)
+		}
+	})
+	f.Fuzz(func(t *testing.T, seed uint64, code []byte) {
+		p, err := lockstep.Bytes(seed, code)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Run(p); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// Random bytes, without a fuzzer's patience.
+func TestRandomBytes(t *testing.T) {
+	seed := firstSeed(t)
+	r := &lockstep.Runner{New: newEngine(t, jit.Options{CodeSize: 2 << 20})}
+	defer r.Close()
+	for i := range uint64(programs() / 5) {
+		random := rand.New(rand.NewPCG(seed+i, 0xb17e5))
+		code := make([]byte, 2+random.IntN(2000))
+		for k := range code {
+			code[k] = byte(random.Uint32())
+		}
+		p, err := lockstep.Bytes(seed+i, code)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Run(p); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

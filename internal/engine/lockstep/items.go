@@ -427,13 +427,15 @@ func (g *generator) overwrite() {
 	}
 	switch g.rand.IntN(5) {
 	case 0:
-		// The same bytes.
+		// The same bytes; also where the load traps, because the page is only for execution, and is skipped.
+		same := riscv.Inst{Op: riscv.XOR, Rd: u, Rs1: t, Rs2: u}
 		align()
 		g.a.La(t, here)
+		g.loadWord(u, same)
 		g.a.Load(riscv.LW, u, 0, t)
 		g.a.Store(riscv.SW, u, 0, t)
 		g.a.Label(here)
-		g.a.R(riscv.XOR, u, t, u)
+		g.a.Emit(same)
 	case 1:
 		// Another instruction with the same meaning.
 		d := g.temp()

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 
 	"github.com/vmproject/vm/internal/engine"
@@ -288,6 +289,9 @@ func (r *Runner) RunImage(img *difftest.Image) (err error) {
 		}
 		defer m.Close()
 		machines[i], sides[i] = m, Side{Hart: m.Hart, Engine: newEngine(m.Hart)}
+		if c, ok := sides[i].Engine.(io.Closer); ok {
+			defer c.Close()
+		}
 	}
 	steps := r.Steps
 	random := rand.New(rand.NewPCG(img.Programs[0].Seed, 0x57e9))

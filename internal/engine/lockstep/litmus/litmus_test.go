@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/vmproject/vm/internal/engine"
+	"github.com/vmproject/vm/internal/engine/engines"
 	"github.com/vmproject/vm/internal/engine/hart"
 	"github.com/vmproject/vm/internal/engine/interp"
 	"github.com/vmproject/vm/internal/engine/riscv"
@@ -17,26 +18,29 @@ var iterations = flag.Int("iterations", 20000, "how often each litmus test runs"
 
 func newInterp(h *hart.Hart) engine.Engine { return interp.New(h) }
 
-func TestInterpreter(t *testing.T) {
+// The harts of a machine share what its engine shares: there is a new one for each test.
+func TestEngines(t *testing.T) {
 	n := *iterations
 	if testing.Short() {
 		n = min(n, 1000)
 	}
-	for _, test := range Tests {
-		t.Run(test.Name, func(t *testing.T) {
-			h, err := test.Run(newInterp, n)
-			if err != nil {
-				t.Error(err)
-			}
-			total := 0
-			for _, count := range h {
-				total += count
-			}
-			if total < n {
-				t.Errorf("%d outcomes, want %d at least", total, n)
-			}
-			t.Logf("%s\n%v", test.Name, h)
-		})
+	for _, e := range engines.All() {
+		for _, test := range Tests {
+			t.Run(e.Name+"/"+test.Name, func(t *testing.T) {
+				h, err := test.Run(e.Make(engines.Options{Harts: len(test.Bodies)}), n)
+				if err != nil {
+					t.Error(err)
+				}
+				total := 0
+				for _, count := range h {
+					total += count
+				}
+				if total < n {
+					t.Errorf("%d outcomes, want %d at least", total, n)
+				}
+				t.Logf("%s\n%v", test.Name, h)
+			})
+		}
 	}
 }
 
