@@ -39,7 +39,7 @@ func newHarts(t *testing.T, n int) []*Hart {
 
 // stale puts an entry into the TLB that only a fence takes away. The caller owns the hart.
 func stale(h *Hart) *mmu.Bank {
-	h.TLB.SwitchSatp()
+	h.TLB.SwitchSatp(mmu.ModeSv39<<60 | 1)
 	b := &h.TLB.Banks[h.TLB.Select(mmu.ModeSv39<<60|1, mmu.ViewU, h.Bank)]
 	b.FillLoad(0x1000, 1)
 	return b

@@ -86,7 +86,7 @@ var csrTable = slices.Concat([]csr{
 		write: func(h *Hart, _ uint16, _, v uint64) {
 			if mmu.ValidMode(mmu.Mode(v)) && v != h.Satp {
 				h.Satp = v
-				h.TLB.SwitchSatp()
+				h.TLB.SwitchSatp(v)
 				h.updateBanks()
 			}
 		}},

@@ -313,12 +313,8 @@ func (e *Engine) floatingPoint() {
 	}
 }
 
-// floatingPointDone takes the flags that were raised.
-func (e *Engine) floatingPointDone() {
-	if h := e.h; h.FPFast != 0 {
-		h.Fflags = uint64(fflags[h.GuestMXCSR&63])
-	}
-}
+// floatingPointDone takes the flags that were raised. FPFast may have changed meanwhile; where it was 0 all along, they are as they were.
+func (e *Engine) floatingPointDone() { e.h.Fflags = uint64(fflags[e.h.GuestMXCSR&63]) }
 
 // miss makes the TLB entry that generated code asked for, and returns where to go on: 0 if the interpreter has to do the access.
 func (e *Engine) miss(acc mmu.Access) uintptr {

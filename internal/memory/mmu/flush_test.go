@@ -195,7 +195,7 @@ func TestForget(t *testing.T) {
 			"flushall": func(tlb *TLB) { tlb.FlushAll() },
 			"taken": func(tlb *TLB) {
 				for i := range uint64(2 * NumBanks) {
-					tlb.SwitchSatp()
+					tlb.SwitchSatp(satpB + i)
 					tlb.Select(satpB+i, ViewU, NoBank)
 				}
 			},

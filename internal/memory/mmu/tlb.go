@@ -141,11 +141,18 @@ func (t *TLB) Init() {
 	t.Clock = 0
 }
 
-// SwitchSatp forgets which banks are current for the translated views: satp has changed.
-func (t *TLB) SwitchSatp() {
+// SwitchSatp makes those banks current for the translated views that satp, which has changed, has already. They count as used.
+func (t *TLB) SwitchSatp(satp uint64) {
 	for v := range t.Current {
 		if View(v) != ViewM && View(v) != ViewBare {
 			t.Current[v] = NoBank
+		}
+	}
+	t.Clock++
+	for i := range t.Keys {
+		if k := &t.Keys[i]; k.Valid != 0 && k.Satp == satp && View(k.View).Translated() {
+			t.Current[k.View%NumViews] = uint64(i)
+			k.LastUse = t.Clock
 		}
 	}
 }

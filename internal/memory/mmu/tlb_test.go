@@ -44,17 +44,17 @@ func TestSelectKeepsBanksOverContextSwitches(t *testing.T) {
 	tlb.Init()
 	a := tlb.Select(satpA, ViewU, NoBank)
 	tlb.Banks[a].FillLoad(0x1000, 7)
-	tlb.SwitchSatp()
+	tlb.SwitchSatp(satpB)
 	b := tlb.Select(satpB, ViewU, NoBank)
 	if a == b {
 		t.Fatal("two address spaces share a bank")
 	}
-	tlb.SwitchSatp()
+	tlb.SwitchSatp(satpA)
 	if got := tlb.Select(satpA, ViewU, NoBank); got != a || tlb.Banks[got].Load[DataIndex(0x1000)] != (DataEntry{0x1000, 7}) {
 		t.Fatal("the first address space lost its entries")
 	}
 	m := tlb.Select(satpA, ViewM, NoBank)
-	tlb.SwitchSatp()
+	tlb.SwitchSatp(satpB)
 	if got := tlb.Select(satpB, ViewM, NoBank); got != m {
 		t.Fatal("M-mode depends on satp")
 	}
@@ -66,7 +66,7 @@ func TestSelectTakesTheOldestBankAndNotTheKeptOne(t *testing.T) {
 	keep := tlb.Select(satpA, ViewS, NoBank)
 	tlb.Banks[keep].FillLoad(0x1000, 7)
 	for i := range uint64(3 * NumBanks) {
-		tlb.SwitchSatp()
+		tlb.SwitchSatp(satpB + i)
 		got := tlb.Select(satpB+i, ViewU, keep)
 		if got == keep {
 			t.Fatalf("switch %d took the bank in use", i)
@@ -77,8 +77,8 @@ func TestSelectTakesTheOldestBankAndNotTheKeptOne(t *testing.T) {
 		tlb.Banks[got].FillLoad(0x1000, i)
 	}
 	// The youngest of them are still there, and Current never names a bank that has changed hands.
-	tlb.SwitchSatp()
 	last := uint64(3*NumBanks - 1)
+	tlb.SwitchSatp(satpB + last)
 	if got := tlb.Select(satpB+last, ViewU, keep); tlb.Banks[got].Load[DataIndex(0x1000)].Host != last {
 		t.Fatal("the youngest bank is gone")
 	}
@@ -89,7 +89,7 @@ func TestSelectForgetsTheCurrentBankItTakes(t *testing.T) {
 	tlb.Init()
 	m := tlb.Select(0, ViewM, NoBank)
 	for i := range uint64(NumBanks) {
-		tlb.SwitchSatp()
+		tlb.SwitchSatp(satpA + i)
 		tlb.Select(satpA+i, ViewU, NoBank)
 	}
 	if tlb.Current[ViewM] != NoBank {
@@ -150,7 +150,7 @@ func TestFlush(t *testing.T) {
 			if c.e.shift > 12 {
 				b.NoteBig(c.e.va, c.e.shift)
 			}
-			tlb.SwitchSatp() // a flush reaches banks that are not current, too
+			tlb.SwitchSatp(0) // a flush reaches banks that are not current, too
 			tlb.Flush(c.f)
 			page := c.e.va &^ memory.PageMask
 			there := [...]bool{b.Load[DataIndex(page)].Tag == page, b.Store[DataIndex(page)].Tag == page, b.Fetch[FetchIndex(page)].Tag == page}
@@ -183,7 +183,7 @@ func TestFlushNeverLeavesStaleEntries(t *testing.T) {
 		var in []mapping
 		for range 30 {
 			satp := satps[g.IntN(len(satps))]
-			tlb.SwitchSatp()
+			tlb.SwitchSatp(satp)
 			bank := tlb.Select(satp, View(g.IntN(3)), NoBank)
 			va := uint64(g.IntN(1<<12)) << 12
 			if g.IntN(2) == 0 {

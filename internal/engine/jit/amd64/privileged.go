@@ -21,7 +21,7 @@ const (
 	sstatusWritable = hart.MstatusSIE | hart.MstatusSPIE | hart.MstatusSPP | hart.MstatusFS | hart.MstatusSUM | hart.MstatusMXR
 	sstatusReadable = sstatusWritable | hart.MstatusVS | hart.MstatusUXL
 	// What changes of sstatus generated code does by itself.
-	sstatusFast = hart.MstatusSIE | hart.MstatusSPIE | hart.MstatusSPP | hart.MstatusSUM
+	sstatusFast = hart.MstatusSIE | hart.MstatusSPIE | hart.MstatusSPP | hart.MstatusSUM | hart.MstatusFS
 
 	sppShift = 8
 	sumShift = 18
@@ -173,6 +173,20 @@ func (c *Compiler) switchBanks() {
 	c.RM(asm.LEA, asm.S64, base, asm.At(tmp2, bias))
 }
 
+// updateFPFast follows a change of mstatus, which is in tmp, or of frm. tmp2 is lost.
+func (c *Compiler) updateFPFast() {
+	slow := c.NewLabel()
+	c.MI(asm.MOV, asm.S64, state(offFPFast), 0)
+	c.RR(asm.MOV, asm.S32, tmp2, tmp)
+	c.R(asm.NOT, asm.S32, tmp2)
+	c.RI(asm.TEST, asm.S32, tmp2, hart.MstatusFS) // Dirty: all ones
+	c.Jcc(asm.CondNE, slow)
+	c.MI(asm.CMP, asm.S64, state(offFrm), 4) // MXCSR has four rounding modes
+	c.Jcc(asm.CondAE, slow)
+	c.MI(asm.MOV, asm.S64, state(offFPFast), 1)
+	c.Bind(slow)
+}
+
 // statusRoutines are those of sstatus; see status.
 func (c *Compiler) statusRoutines(here func() uintptr) {
 	r := &c.routines
@@ -193,7 +207,7 @@ func (c *Compiler) statusRoutines(here func() uintptr) {
 	c.Plain(asm.RET)
 
 	commit := here() // tmp: the new mstatus, RDX: the old one
-	no, noBank, quiet := c.NewLabel(), c.NewLabel(), c.NewLabel()
+	no, noBank, sameFS, quiet := c.NewLabel(), c.NewLabel(), c.NewLabel(), c.NewLabel()
 	c.MI(asm.CMP, asm.S64, state(offPriv), riscv.PrivS)
 	c.Jcc(asm.CondNE, no)
 	c.RR(asm.MOV, asm.S64, tmp2, tmp)
@@ -220,6 +234,12 @@ func (c *Compiler) statusRoutines(here func() uintptr) {
 	c.RM(asm.LEA, asm.S64, base, asm.At(tmp2, bias))
 	c.Bind(noBank)
 	c.MR(asm.MOV, asm.S64, state(offMstatus), tmp)
+	c.RR(asm.MOV, asm.S32, tmp2, tmp)
+	c.RR(asm.XOR, asm.S32, tmp2, asm.RDX)
+	c.RI(asm.TEST, asm.S32, tmp2, hart.MstatusFS)
+	c.Jcc(asm.CondE, sameFS)
+	c.updateFPFast()
+	c.Bind(sameFS)
 	c.RR(asm.MOV, asm.S32, tmp2, asm.RDX)
 	c.R(asm.NOT, asm.S32, tmp2)
 	c.RR(asm.AND, asm.S32, tmp2, tmp)

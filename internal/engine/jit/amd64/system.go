@@ -85,6 +85,7 @@ func status(c *Compiler, in *ir.Inst) {
 		return
 	}
 	c.source(in)
+	c.fpChecked = false // FS may change
 	c.CallTo(map[ir.Op]uintptr{ir.WriteCSR: c.routines.WriteStatus, ir.SetCSR: c.routines.SetStatus, ir.ClearCSR: c.routines.ClearStatus}[in.Op])
 	c.RR(asm.TEST, asm.S32, tmp, tmp)
 	c.Jcc(asm.CondNE, c.outOfLine(func() {
