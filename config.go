@@ -24,7 +24,9 @@ type Config struct {
 	Memory uint64
 	// CPUs is the number of harts, 1 to 8. Default 1.
 	CPUs int
-	// Engine is "jit", "interp" or "auto". Default "auto": the fastest this host has.
+	// Engine is "jit", the translator to host code, on linux/amd64 only; "interp", the reference interpreter, which runs everywhere and is
+	// several times slower; or "auto", the default: the fastest this host has. Where the host forbids memory for generated code
+	// (SELinux, seccomp), a machine with the translator falls back to the interpreter, and says so once on Log.
 	Engine string
 
 	// Disks appear as virtio block devices, in order.
@@ -53,6 +55,29 @@ type Config struct {
 	NoReboot bool
 	// Log receives what the machine has to say of itself. Default: discarded.
 	Log *slog.Logger
+
+	// PerfMap writes /tmp/perf-PID.map, where Linux perf finds names for generated code: "guest SYMBOL+OFFSET (PHYSICAL ADDRESS)". The
+	// file stays. It is for one machine of a process, and needs the translator.
+	PerfMap bool
+	// Symbols name guest addresses in PerfMap and DumpCode, beside those of Kernel and Bios where these are ELF files.
+	Symbols []Symbols
+	// DumpCode lists translations as they are made: guest instructions, intermediate form and host code. It needs the translator.
+	DumpCode *DumpCode
+}
+
+// Symbols is a file of symbols.
+type Symbols struct {
+	Path string // an ELF file, or what a guest's /proc/kallsyms or a System.map says
+	// Loaded is where an ELF file's first segment is in the guest's virtual memory. Default: where it was linked. A program's addresses are
+	// taken for those of every process that has no other name for them.
+	Loaded uint64
+}
+
+// DumpCode says which translations to list.
+type DumpCode struct {
+	At  []uint64  // those with an instruction at one of these guest addresses, virtual or physical
+	All bool      // every one; after a thousand there are no more listings in any case
+	To  io.Writer // receives the listings, each in one Write
 }
 
 // Disk is one disk image.

@@ -18,6 +18,7 @@ import (
 	"github.com/vmproject/vm/internal/device/virtio/console"
 	"github.com/vmproject/vm/internal/device/virtio/rng"
 	"github.com/vmproject/vm/internal/engine/engines"
+	"github.com/vmproject/vm/internal/engine/jit/code"
 	"github.com/vmproject/vm/internal/memory"
 	"github.com/vmproject/vm/internal/storage"
 	"github.com/vmproject/vm/internal/userland"
@@ -42,6 +43,7 @@ type Machine struct {
 	input    *input           // of the console; nil with a command
 	engine   string
 	ran      time.Duration
+	perf     *code.PerfMap // nil unless Config asks for it
 
 	used    atomic.Bool         // Run or Close has been called
 	verdict atomic.Pointer[int] // the exit status that init reported; nil before
@@ -61,7 +63,12 @@ func New(cfg Config) (_ *Machine, err error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	makeExclusive(&cfg.Stdout, &cfg.Stderr, &cfg.KernelLog)
+	var dump DumpCode // the caller's stays as it is
+	if cfg.DumpCode != nil {
+		dump = *cfg.DumpCode
+	}
+	cfg.DumpCode = &dump
+	makeExclusive(&cfg.Stdout, &cfg.Stderr, &cfg.KernelLog, &dump.To)
 	eng, err := engines.Lookup(cfg.Engine)
 	if err != nil {
 		return nil, err
@@ -79,8 +86,12 @@ func New(cfg Config) (_ *Machine, err error) {
 	if _, err := m.payload.place(board.RAMBase, cfg.Memory, max(16<<10, uint64(len(m.payload.dtb)))); err != nil {
 		return nil, err
 	}
+	jo, err := m.inspect(&cfg)
+	if err != nil {
+		return nil, err
+	}
 	bc := board.Config{
-		Memory: cfg.Memory, Harts: cfg.CPUs, Engine: eng.Make(engines.Options{Harts: cfg.CPUs, Log: cfg.Log}),
+		Memory: cfg.Memory, Harts: cfg.CPUs, Engine: eng.Make(engines.Options{Harts: cfg.CPUs, Log: cfg.Log, JIT: jo}),
 		Serial: cfg.KernelLog, Load: m.payload.load, NoReboot: cfg.NoReboot, Log: cfg.Log,
 		BadBoots: 3, PanicResets: cfg.usesUserland(),
 	}
@@ -260,6 +271,9 @@ func (m *Machine) close() error {
 	}
 	if m.payload != nil {
 		errs = append(errs, m.payload.Close())
+	}
+	if m.perf != nil {
+		errs = append(errs, m.perf.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -88,6 +88,10 @@ func TestNewRefuses(t *testing.T) {
 		"a disk of odd size":     {Config{Bios: bios, Disks: []Disk{{Path: disk}, {Path: odd}}}, "512-byte sector"},
 		"a disk twice":           {Config{Bios: bios, Disks: []Disk{{Path: disk}, {Path: disk}}}, "in use"},
 		"a strange sector":       {Config{Bios: bios, Disks: []Disk{{Path: disk, Sector: 1024}}}, "sector=512"},
+		"no such symbols":        {Config{Bios: bios, Symbols: []Symbols{{Path: "/nonexistent"}}}, "/nonexistent: no such file"},
+		"text for symbols":       {Config{Bios: bios, Symbols: []Symbols{{Path: kernel}}}, "/proc/kallsyms"},
+		"names without code":     {Config{Bios: bios, Engine: "interp", PerfMap: true}, "--engine jit"},
+		"listings without code":  {Config{Bios: bios, Engine: "interp", DumpCode: &DumpCode{All: true, To: io.Discard}}, "--engine jit"},
 		"too many disks":         {Config{Bios: bios, Disks: mmioDisks(disk, 9)}, "8 slots"},
 	} {
 		t.Run(name, func(t *testing.T) {

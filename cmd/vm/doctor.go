@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/vmproject/vm/internal/engine/engines"
 	"github.com/vmproject/vm/internal/hostinfo"
 	"github.com/vmproject/vm/internal/selftest"
 )
@@ -30,10 +31,25 @@ func newDoctor(std stdio) *cobra.Command {
 					fmt.Fprintf(t, "\t  %s\n", f.Note)
 				}
 			}
+			for _, e := range engines.All() {
+				features, err := e.Try()
+				switch {
+				case err != nil:
+					fmt.Fprintf(t, "engine %s\tno: %v\n\t  the interpreter runs in its place, several times slower\n", e.Name, err)
+				case features != "":
+					fmt.Fprintf(t, "engine %s\tyes: %s, with %s\n", e.Name, e.About, features)
+				default:
+					fmt.Fprintf(t, "engine %s\tyes: %s\n", e.Name, e.About)
+				}
+			}
 			fmt.Fprintln(t, "\nENGINE\tSELF-TEST\tVERDICT\tSPEED")
 			failed := 0
 			for _, r := range selftest.Run(doctorRounds, doctorLimit) {
 				verdict, speed := "ok", fmt.Sprintf("%.0f MIPS", r.MIPS())
+				if r.Skipped != nil {
+					fmt.Fprintf(t, "%s\t%s\tnot possible here\t\n", r.Engine, r.Program)
+					continue
+				}
 				if r.Err != nil {
 					verdict, speed = r.Err.Error(), ""
 					failed++

@@ -153,6 +153,79 @@ func (f *filesFlag) String() string {
 
 func (*filesFlag) Type() string { return "HOST[:GUEST]" }
 
+// symbolsFlag is FILE[@ADDR], repeatable. What follows the last @ is an address if it is one.
+type symbolsFlag []vm.Symbols
+
+func (f *symbolsFlag) Set(s string) error {
+	file := vm.Symbols{Path: s}
+	if i := strings.LastIndexByte(s, '@'); i >= 0 {
+		at, err := parseAddress(s[i+1:])
+		if err != nil {
+			return err
+		}
+		file = vm.Symbols{Path: s[:i], Loaded: at}
+	}
+	if file.Path == "" {
+		return errors.New("no file is named")
+	}
+	*f = append(*f, file)
+	return nil
+}
+
+func (f *symbolsFlag) String() string {
+	var names []string
+	for _, file := range *f {
+		names = append(names, file.Path)
+	}
+	return strings.Join(names, " ")
+}
+
+func (*symbolsFlag) Type() string { return "FILE[@ADDR]" }
+
+// dumpFlag is a guest address or "all", repeatable.
+type dumpFlag struct {
+	at  []uint64
+	all bool
+}
+
+func (f *dumpFlag) Set(s string) error {
+	if s == "all" {
+		f.all = true
+		return nil
+	}
+	at, err := parseAddress(s)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w, or all", err)
+	case at&1 != 0:
+		return errors.New("no instruction is at an odd address")
+	}
+	f.at = append(f.at, at)
+	return nil
+}
+
+func (f *dumpFlag) String() string {
+	var list []string
+	for _, at := range f.at {
+		list = append(list, strconv.FormatUint(at, 16))
+	}
+	if f.all {
+		list = append(list, "all")
+	}
+	return strings.Join(list, " ")
+}
+
+func (*dumpFlag) Type() string { return "PC|all" }
+
+// parseAddress reads a hexadecimal address, as listings have them: ffffffff80001234 or 0xffffffff80001234.
+func parseAddress(s string) (uint64, error) {
+	at, err := strconv.ParseUint(strings.TrimPrefix(strings.TrimPrefix(s, "0x"), "0X"), 16, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%q is no address: write up to 16 hexadecimal digits, as in 0x80200000", s)
+	}
+	return at, nil
+}
+
 // levelFlag is a level of log/slog.
 type levelFlag slog.Level
 

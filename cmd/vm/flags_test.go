@@ -80,6 +80,41 @@ func TestFilesFlag(t *testing.T) {
 	}
 }
 
+func TestSymbolsFlag(t *testing.T) {
+	var f symbolsFlag
+	for _, in := range []string{"a", "./b@0x10000", "c@d@FFFFFFFF80000000"} {
+		if err := f.Set(in); err != nil {
+			t.Errorf("%q: %v", in, err)
+		}
+	}
+	want := symbolsFlag{{Path: "a"}, {Path: "./b", Loaded: 0x10000}, {Path: "c@d", Loaded: 0xffffffff80000000}}
+	if diff := cmp.Diff(want, f); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	for _, in := range []string{"", "@1", "a@", "a@b.c", "a@11112222333344445"} {
+		if err := f.Set(in); err == nil {
+			t.Errorf("%q: no error", in)
+		}
+	}
+}
+
+func TestDumpFlag(t *testing.T) {
+	var f dumpFlag
+	for _, in := range []string{"80200000", "0xFFFFFFFF80000002", "0X0", "all"} {
+		if err := f.Set(in); err != nil {
+			t.Errorf("%q: %v", in, err)
+		}
+	}
+	if got := f.String(); got != "80200000 ffffffff80000002 0 all" || !f.all {
+		t.Errorf("%q", got)
+	}
+	for _, in := range []string{"", "0x", "-1", "80200001", "main", "0x0x1", "11112222333344445"} {
+		if err := f.Set(in); err == nil {
+			t.Errorf("%q: no error", in)
+		}
+	}
+}
+
 // A flag prints what it accepts, so that help shows true defaults.
 func TestFlagsPrintWhatTheyAccept(t *testing.T) {
 	size, count, level := sizeFlag(512<<20), countFlag(2), levelFlag(-4)

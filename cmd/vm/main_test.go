@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vmproject/vm"
+	"github.com/vmproject/vm/internal/engine/engines"
 	"github.com/vmproject/vm/internal/guestimage"
 	"github.com/vmproject/vm/internal/terminal"
 )
@@ -59,6 +60,13 @@ func TestWrongInputIsOneLineAndStatus125(t *testing.T) {
 		{"run --timeout soon", "see vm run --help"},
 		{"run --log-level loud", "debug, info, warn or error"},
 		{"run --image nope", "vm image ls"},
+		{"run --dump-code here", "16 hexadecimal digits, as in 0x80200000, or all"},
+		{"run --dump-code", "needs an argument"},
+		{"run --dump-code 11112222333344445", "16 hexadecimal digits"},
+		{"run --dump-code 80200001", "odd address"},
+		{"run --symbols x@here", "16 hexadecimal digits"},
+		{"run --symbols @80200000", "no file is named"},
+		{"run -b /dev/null --symbols x", "/dev/null"},
 		{"run", "vm image import"},
 		{"image bogus", "see vm image --help"},
 		{"image pull", "vm image import"},
@@ -86,7 +94,7 @@ func TestCommandsThatNeedNoGuest(t *testing.T) {
 		"image ls":   "NAME",
 		"version":    "vm ",
 		"help run":   "Ctrl-A",
-		"run --help": "124",
+		"run --help": "--dump-code PC|all",
 	} {
 		if code, stdout, stderr := call(t, strings.Fields(args)...); code != 0 || !strings.Contains(stdout, want) || stderr != "" {
 			t.Errorf("vm %s: status %d, stdout %q, stderr %q; want %q", args, code, stdout, stderr, want)
@@ -165,7 +173,12 @@ func TestDoctor(t *testing.T) {
 	if code != 0 || stderr != "" {
 		t.Errorf("status %d, stderr %q", code, stderr)
 	}
-	for _, want := range []string{"processor", "huge pages", "NUMA nodes", "KVM", "JIT memory", "interp", "MIPS"} {
+	for _, e := range engines.All() {
+		if features, err := e.Try(); err == nil && !strings.Contains(stdout, e.About) || !strings.Contains(stdout, features) {
+			t.Errorf("nothing of engine %s with %q in %q", e.Name, features, stdout)
+		}
+	}
+	for _, want := range []string{"processor", "huge pages", "NUMA nodes", "KVM", "JIT memory", "engine interp", "MIPS"} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("no %q in %q", want, stdout)
 		}

@@ -28,6 +28,8 @@ type runFlags struct {
 	timeout time.Duration
 	level   levelFlag
 	stats   bool
+	symbols symbolsFlag
+	dump    dumpFlag
 }
 
 func newRun(std stdio) *cobra.Command {
@@ -44,7 +46,9 @@ Exit status: the guest's own; 124 when --timeout passed; 125 when vm itself fail
 		Example: `  vm run
   vm run -- sh -c 'exit 3'; echo $?
   vm run -k Image -i initrd.img -a 'console=ttyS0'
-  vm run -d disk.img,snapshot -- mount /dev/vda /mnt`,
+  vm run -d disk.img,snapshot -- mount /dev/vda /mnt
+  vm run -- cat /proc/kallsyms >kernel.sym
+  perf record vm run --perfmap --symbols kernel.sym -- make-it-slow; perf report`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.timeout < 0 {
 				return fmt.Errorf("timeout %s: a time from now is needed, as in 90s", f.timeout)
@@ -71,6 +75,9 @@ Exit status: the guest's own; 124 when --timeout passed; 125 when vm itself fail
 	flags.DurationVar(&f.timeout, "timeout", 0, "end the machine after this time, with exit status 124 (default never)")
 	flags.Var(&f.level, "log-level", "what to tell on stderr: debug, info, warn, error")
 	flags.BoolVar(&f.stats, "stats", false, "print what the machine did, on stderr, at its end")
+	flags.BoolVar(&f.cfg.PerfMap, "perfmap", false, "name generated code for Linux perf by guest symbols, in /tmp/perf-PID.map")
+	flags.Var(&f.symbols, "symbols", "names for --perfmap and --dump-code: an ELF file, loaded at ADDR, or a guest's /proc/kallsyms; repeatable")
+	flags.Var(&f.dump, "dump-code", "list the translations with an instruction at PC, a hexadecimal guest address, on stderr; repeatable")
 	return cmd
 }
 
@@ -85,6 +92,8 @@ func (f *runFlags) run(ctx context.Context, command []string, std stdio) (err er
 	cfg := f.cfg
 	cfg.Memory, cfg.CPUs, cfg.Disks, cfg.Files = uint64(f.memory), int(f.cpus), f.disks, f.files
 	cfg.Command, cfg.Log = command, log
+	cfg.Symbols = f.symbols
+	cfg.DumpCode = &vm.DumpCode{At: f.dump.at, All: f.dump.all, To: console.Messages()}
 	cfg.Stdout, cfg.Stderr = std.out, std.err
 	if slog.Level(f.level) <= slog.LevelDebug {
 		cfg.KernelLog = console.Messages()

@@ -31,6 +31,8 @@ type Result struct {
 	Instructions uint64
 	Elapsed      time.Duration
 	Err          error // nil: it computed what it must
+	// Skipped is why the engine cannot run on this host. There is nothing else then.
+	Skipped error
 }
 
 // MIPS is the speed in millions of instructions a second.
@@ -55,6 +57,11 @@ func Run(rounds int64, limit time.Duration) []Result {
 
 func runOne(e engines.Engine, p program, rounds int64, limit time.Duration) Result {
 	r := Result{Engine: e.Name, Program: p.name}
+	if e.Try != nil {
+		if _, r.Skipped = e.Try(); r.Skipped != nil {
+			return r
+		}
+	}
 	h, err := load(p, rounds)
 	if err != nil {
 		r.Err = err

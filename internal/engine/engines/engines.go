@@ -2,6 +2,7 @@
 package engines
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -17,7 +18,7 @@ import (
 // Options are what the engines of a machine's harts share.
 type Options struct {
 	Harts int // at least 1: what a machine may spend on its engines they share
-	// Log is told, once, when the translator cannot run here and the interpreter does instead. Nil for nobody.
+	// Log is told, once for a machine, when the translator cannot run here and the interpreter does instead. Nil for nobody.
 	Log *slog.Logger
 	JIT jit.Options
 }
@@ -29,6 +30,9 @@ type Engine struct {
 	// Make prepares a machine with some options. What it returns makes the engine of each of its harts; one that has a Close method
 	// wants it called when the hart has stopped for good.
 	Make func(o Options) func(*hart.Hart) engine.Engine
+	// Try says what of the host's processor the engine makes use of, in words. The error says why it cannot run on this host, where
+	// the interpreter does instead.
+	Try func() (features string, err error)
 }
 
 // Auto is the name that stands for the fastest engine of this host.
@@ -36,9 +40,12 @@ const Auto = "auto"
 
 // all is in order of speed on this host, the slowest first.
 var all = func() []Engine {
-	list := []Engine{{"interp", "the reference interpreter", interpreters}}
+	list := []Engine{{"interp", "the reference interpreter", interpreters, func() (string, error) { return "", nil }}}
 	if runtime.GOOS == "linux" && runtime.GOARCH == "amd64" {
-		list = append(list, Engine{"jit", "the translator to host code", translators})
+		list = append(list, Engine{"jit", "the translator to host code", translators, func() (string, error) {
+			features, err := jit.Try()
+			return features.String(), err
+		}})
 	}
 	return list
 }()
@@ -50,25 +57,28 @@ func interpreters(o Options) func(*hart.Hart) engine.Engine {
 // translators share the translations of their machine, which are made with the first.
 func translators(o Options) func(*hart.Hart) engine.Engine {
 	var (
-		once sync.Once
-		m    *jit.Machine
+		once, warn sync.Once
+		m          *jit.Machine
+		err        error
 	)
 	instead := interpreters(o)
-	fallBack := func(h *hart.Hart, err error) engine.Engine {
-		if o.Log != nil && h.ID == 0 {
-			o.Log.Warn("the translator cannot run here, so the interpreter does, ten times slower", "reason", err)
-		}
+	fallBack := func(h *hart.Hart) engine.Engine {
+		warn.Do(func() {
+			if o.Log != nil {
+				o.Log.Warn("the translator cannot run here, so the interpreter does, several times slower", "reason", err)
+			}
+		})
 		return instead(h)
 	}
-	var err error
 	return func(h *hart.Hart) engine.Engine {
 		once.Do(func() { m, err = jit.NewMachine(h.RAM, o.JIT) })
 		if err != nil {
-			return fallBack(h, err)
+			return fallBack(h)
 		}
-		e, err := m.New(h, interp.Pages(o.Harts))
-		if err != nil {
-			return fallBack(h, err)
+		e, failed := m.New(h, interp.Pages(o.Harts))
+		if failed != nil {
+			err = errors.Join(failed, m.Close()) // the harts that follow do not try
+			return fallBack(h)
 		}
 		return e
 	}

@@ -83,7 +83,7 @@ type Options struct {
 	CodeSize int           // bytes; a multiple of 1 MiB; 0 for the default
 	Pages    int           // most guest pages with translations; 0 for the default
 	PerfMap  *code.PerfMap // names translations for Linux perf
-	// Symbol names a guest virtual address for the PerfMap, as in memcpy+0x10; nil: none has a name. It may not wait for anything.
+	// Symbol names a guest virtual address for PerfMap and Dump, as in memcpy+0x10; nil: none has a name. It may not wait for anything.
 	Symbol   func(va uint64) (string, bool)
 	Dump     *Dump       // what translations to list; nil: none
 	Without  asm.Feature // features of the host that are not used
@@ -113,7 +113,7 @@ func NewMachine(ram *memory.RAM, o Options) (*Machine, error) {
 	m := &Machine{ram: ram, maxGuest: o.MaxGuest, arena: arena, pages: map[uint64]*page{}, inRegion: map[*code.Region]map[*page]struct{}{}}
 	m.perf, m.symbol = o.PerfMap, o.Symbol
 	if o.Dump != nil {
-		m.dump = &dumper{Dump: *o.Dump}
+		m.dump = &dumper{Dump: *o.Dump, symbol: o.Symbol}
 	}
 	if err := m.start(asm.Host()&^o.Without, o.Pages); err != nil {
 		return nil, errors.Join(err, m.release())
@@ -159,6 +159,25 @@ func (m *Machine) leave(e *Engine) error {
 		return nil
 	}
 	return m.release()
+}
+
+// Close gives everything back, if no engine has been made; else the last of them does when it is closed.
+func (m *Machine) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.harts) > 0 {
+		return nil
+	}
+	return m.release()
+}
+
+// Try makes a small machine, and returns what of the host's processor one would use. The error says why this host cannot have any.
+func Try() (asm.Feature, error) {
+	m, err := NewMachine(nil, Options{CodeSize: 2 * regionSize, Pages: 1})
+	if err != nil {
+		return 0, err
+	}
+	return m.compiler.Features(), m.Close()
 }
 
 // release gives everything back. No hart may run.
@@ -314,6 +333,12 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 	} else {
 		p.inner[off] = inner
 		p.table[off/2] = outer
+		for _, e := range out.Entries {
+			if p.table[e.Off/2] == 0 {
+				p.inner[e.Off] = start + uint32(e.Inner)
+				p.table[e.Off/2] = start + uint32(e.Outer)
+			}
+		}
 	}
 	m.stats.compiled(b, len(out.Bytes), time.Since(began))
 	m.nameBlock(va, p.gpa+uint64(off), mem.Addr, len(out.Bytes))

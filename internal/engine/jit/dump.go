@@ -32,7 +32,8 @@ const maxListings = 1000
 // dumper is the Dump of a machine. Used under its lock.
 type dumper struct {
 	Dump
-	done int
+	symbol func(va uint64) (string, bool) // may be nil
+	done   int
 }
 
 // listing is one translation on its way through the compiler.
@@ -119,13 +120,18 @@ func (l *listing) end(out amd64.Code, routines *amd64.Routines, at uintptr) {
 		return // it did not fit
 	}
 	start := l.va + uint64(l.b.Start)
-	kind := ""
+	name, kind := "", ""
+	if l.d.symbol != nil {
+		if s, ok := l.d.symbol(start); ok {
+			name = " " + s
+		}
+	}
 	if l.b.Plain {
 		kind = ", without groups"
 	}
 	var t bytes.Buffer
-	fmt.Fprintf(&t, "block at %#x, physical %#x%s: %d guest instructions, %d bytes of code at %#x, inner entry +%#x\n",
-		start, l.gpa+uint64(l.b.Start), kind, len(l.guest), len(out.Bytes), at, out.Inner)
+	fmt.Fprintf(&t, "block at %#x%s, physical %#x%s: %d guest instructions, %d bytes of code at %#x, inner entry +%#x\n",
+		start, name, l.gpa+uint64(l.b.Start), kind, len(l.guest), len(out.Bytes), at, out.Inner)
 	fmt.Fprintf(&t, "registers: %s\n", amd64.Pinned())
 	l.table(&t, out, routines)
 	t.WriteByte('\n')
@@ -138,7 +144,7 @@ func (l *listing) end(out amd64.Code, routines *amd64.Routines, at uintptr) {
 // table is a row for each host instruction. What it was made of stands in the first row of each.
 func (l *listing) table(t *bytes.Buffer, out amd64.Code, routines *amd64.Routines) {
 	row := func(guest, inst, host string) {
-		t.WriteString(strings.TrimRight(fmt.Sprintf("  %-48s %-42s %s", guest, inst, host), " ") + "\n")
+		t.WriteString(strings.TrimRight(fmt.Sprintf("  %-50s %-46s %s", guest, inst, host), " ") + "\n")
 	}
 	row("guest", "intermediate form", "host")
 	guest, host := l.guest, l.host

@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vmproject/vm/internal/testtool"
 )
 
 const actVariable = "VM_CODE_TEST_ACT"
@@ -94,29 +95,8 @@ func TestFault(t *testing.T) {
 	}
 }
 
-// seccomp installs what a container's or service manager's filter against generated code does: mmap with PROT_EXEC is refused.
 func seccomp() {
-	const (
-		offsetNr   = 0          // seccomp_data.nr
-		offsetProt = 16 + 2*8   // seccomp_data.args[2], its low half
-		retAllow   = 0x7fff0000 // SECCOMP_RET_ALLOW
-		retErrno   = 0x00050000 // SECCOMP_RET_ERRNO
-	)
-	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offsetNr},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_MMAP, Jf: 3},
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offsetProt},
-		{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: unix.PROT_EXEC, Jf: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: retErrno | uint32(unix.EPERM)},
-		{Code: unix.BPF_RET | unix.BPF_K, K: retAllow},
-	}
-	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	runtime.LockOSThread() // the filter is the thread's
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		fmt.Println("no_new_privs:", err)
-		return
-	}
-	if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0); err != nil {
+	if err := testtool.Forbid(testtool.NoExecMappings); err != nil {
 		fmt.Println("unfiltered:", err)
 		return
 	}
