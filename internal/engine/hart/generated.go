@@ -42,6 +42,18 @@ func (h *Hart) Fill(va uint64, acc mmu.Access, speculative bool) bool {
 // CheckInterrupts raises attention if a pending interrupt can be taken: generated code has changed what decides that.
 func (h *Hart) CheckInterrupts() { h.checkInterrupts() }
 
+// ZeroAllowed says which privileges may execute CBO.ZERO: bit 1<<privilege each (Unprivileged, "Zicboz").
+func (h *Hart) ZeroAllowed() uint64 {
+	ok := uint64(1 << riscv.PrivM)
+	if h.csr.menvcfg&EnvcfgCBZE != 0 {
+		ok |= 1 << riscv.PrivS
+		if h.csr.senvcfg&EnvcfgCBZE != 0 {
+			ok |= 1 << riscv.PrivU
+		}
+	}
+	return ok
+}
+
 // TimeReadable says which privileges may read the time CSR: bit 1<<privilege each (Privileged 1.13 §3.1.11).
 func (h *Hart) TimeReadable() uint64 {
 	ok := uint64(1 << riscv.PrivM)

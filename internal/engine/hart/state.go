@@ -92,6 +92,7 @@ type Hot struct {
 	Scratch                                  [16]uint64
 	Counters                                 [32]uint64
 	Current                                  uint64 // host address of TLB.Current
+	ZeroFast                                 uint64 // as Hart.ZeroAllowed says
 }
 
 // The bits of State.WalkFlags.

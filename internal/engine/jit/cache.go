@@ -333,6 +333,12 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 	} else {
 		p.inner[off] = inner
 		p.table[off/2] = outer
+		for _, e := range out.Entries {
+			if p.table[e.Off/2] == 0 {
+				p.inner[e.Off] = start + uint32(e.Inner)
+				p.table[e.Off/2] = start + uint32(e.Outer)
+			}
+		}
 	}
 	m.stats.compiled(b, len(out.Bytes), time.Since(began))
 	m.nameBlock(va, p.gpa+uint64(off), mem.Addr, len(out.Bytes))

@@ -307,6 +307,7 @@ func (e *Engine) floatingPoint() {
 		h.FPFast = 1
 	}
 	h.GuestMXCSR = mxcsrMasked | mxcsrRounding[h.Frm&3] | mxcsrFlags[h.Fflags&31]
+	h.ZeroFast = h.ZeroAllowed()
 	h.TimeFast = 0
 	if h.TimeMul != 0 {
 		h.TimeFast = h.TimeReadable()

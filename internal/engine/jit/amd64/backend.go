@@ -26,6 +26,7 @@ type Compiler struct {
 
 	block     *ir.Block
 	inner     asm.Label
+	entries   []Entry
 	later     []piece
 	deducted  int    // guest instructions of the block that have been taken from the budget
 	fpChecked bool   // State.FPFast has been looked at
@@ -51,7 +52,16 @@ type Mark struct {
 type Code struct {
 	Bytes        []byte
 	Outer, Inner int
+	Entries      []Entry // others than the start
 	Marks        []Mark
+}
+
+// Entry is a place where a block can be entered.
+type Entry struct {
+	Off          uint16 // in the page
+	Outer, Inner int
+
+	label asm.Label
 }
 
 // New makes a compiler for a host with some features, which emits calls of routines.
@@ -65,12 +75,16 @@ func New(has asm.Feature, r Routines, base uintptr) *Compiler {
 func (c *Compiler) Compile(b *ir.Block, buf []byte, at uintptr, resolve func(target int32, plain bool) (uintptr, bool)) (Code, error) {
 	c.Reset(buf, at)
 	c.block, c.resolve, c.start = b, resolve, at
-	c.later, c.marks = c.later[:0], c.marks[:0]
+	c.later, c.marks, c.entries = c.later[:0], c.marks[:0], c.entries[:0]
+	for i := range b.Insts {
+		if in := &b.Insts[i]; in.Op == ir.Entry {
+			c.entries = append(c.entries, Entry{Off: in.Off, label: c.NewLabel()})
+		}
+	}
 	c.deducted, c.fpChecked, c.boxed = 0, false, 0
 
 	outer := c.Pos()
-	c.RM(asm.LEA, asm.S64, tmp, asm.At(tmp, -int32(b.Start)))
-	c.MR(asm.MOV, asm.S64, state(offPageBase), tmp)
+	c.outer(b.Start)
 	inner := c.Pos()
 	c.inner = c.Here()
 	for i := range b.Insts {
@@ -93,8 +107,42 @@ func (c *Compiler) Compile(b *ir.Block, buf []byte, at uintptr, resolve func(tar
 		c.deducted = p.deducted
 		p.emit()
 	}
+	for i := range c.entries {
+		e := &c.entries[i]
+		e.Outer = c.Pos()
+		c.outer(e.Off)
+		c.Jmp(e.label)
+		e.Inner, _ = c.Offset(e.label)
+	}
 	code, err := c.Finish()
-	return Code{code, outer, inner, c.marks}, err
+	return Code{code, outer, inner, c.entries, c.marks}, err
+}
+
+// outer is what comes first at an outer entry: the address, which is in tmp, says where the page is.
+func (c *Compiler) outer(off uint16) {
+	c.RM(asm.LEA, asm.S64, tmp, asm.At(tmp, -int32(off)))
+	c.MR(asm.MOV, asm.S64, state(offPageBase), tmp)
+}
+
+// entry begins at an instruction that is jumped to: nothing is known there but what is known at the start of a block.
+func entry(c *Compiler, in *ir.Inst) {
+	c.settle(int(in.N))
+	l, _ := c.own(int32(in.Off))
+	c.Bind(l)
+	c.fpChecked, c.boxed = false, 0
+}
+
+// own is the label of an entry of this block.
+func (c *Compiler) own(off int32) (asm.Label, bool) {
+	if off == int32(c.block.Start) {
+		return c.inner, true
+	}
+	for i := range c.entries {
+		if e := &c.entries[i]; int32(e.Off) == off {
+			return e.label, true
+		}
+	}
+	return 0, false
 }
 
 // outOfLine makes a piece.
@@ -221,6 +269,10 @@ func (c *Compiler) stepAndGoOn(in *ir.Inst) { c.step(in) }
 
 // link jumps to the block at an offset of this page: at once, or by way of a link that the engine completes.
 func (c *Compiler) link(target int32, plain bool) {
+	if l, ok := c.own(target); ok && !plain && !c.block.Plain {
+		c.Jmp(l)
+		return
+	}
 	if at, ok := c.target(target, plain); ok {
 		c.JmpTo(at)
 		return
@@ -231,12 +283,26 @@ func (c *Compiler) link(target int32, plain bool) {
 	c.unlinked(s, target, plain)
 }
 
-// linkIf is link if a condition holds; the flags are consumed.
-func (c *Compiler) linkIf(cond asm.Cond, target int32) {
-	if at, ok := c.target(target, false); ok {
-		c.JccTo(cond, at)
+// linkIf is link if the condition of a branch holds.
+func (c *Compiler) linkIf(in *ir.Inst, target int32) {
+	if l, ok := c.own(target); ok && !c.block.Plain {
+		c.Jcc(c.condition(in), l)
 		return
 	}
+	if at, ok := c.target(target, false); ok {
+		c.JccTo(c.condition(in), at)
+		return
+	}
+	// No padding may come between the comparison and the jump, which a processor would fuse.
+	start := c.Pos()
+	trace := c.Trace
+	c.Trace = nil
+	c.condition(in)
+	pad := c.SitePadding()
+	c.Rewind(start)
+	c.Trace = trace
+	c.Nop(pad)
+	cond := c.condition(in)
 	// The site is known only when the jump is emitted; the piece reads it then.
 	var s asm.Site
 	l := c.outOfLine(func() { c.unlinked(s, target, false) })
@@ -259,9 +325,5 @@ func (c *Compiler) unlinked(s asm.Site, target int32, plain bool) {
 func (c *Compiler) at(off int) uintptr { return c.start + uintptr(off) - c.base }
 
 func (c *Compiler) target(off int32, plain bool) (uintptr, bool) {
-	if !plain && off == int32(c.block.Start) && !c.block.Plain {
-		at, _ := c.Offset(c.inner)
-		return c.start + uintptr(at), true
-	}
 	return c.resolve(off, plain)
 }

@@ -20,6 +20,7 @@ import (
 )
 
 var controls = map[ir.Op]func(*Compiler, *ir.Inst){
+	ir.Entry:     entry,
 	ir.Branch:    branch,
 	ir.Jump:      jump,
 	ir.JumpReg:   jumpReg,
@@ -57,17 +58,20 @@ func branch(c *Compiler, in *ir.Inst) {
 	if back && inside(target) {
 		// Taken from the budget before the comparison, whichever way it goes. Something must have been left of it: a hart that is asked for
 		// one instruction executes one.
-		c.settle(int(in.N))
 		i := *in
-		c.RI(asm.SUB, asm.S64, budget, 1)
+		c.retire(retired)
 		out := c.outOfLine(func() {
 			c.RI(asm.ADD, asm.S64, budget, 1)
 			c.MovImm(tmp2, uint64(uint32(i.Off)))
 			c.JmpTo(c.routines.Poll)
 		})
 		c.Jcc(asm.CondL, out)
-		c.deducted = retired
-		c.linkIf(c.condition(in), int32(target))
+		c.linkIf(in, int32(target))
+		return
+	}
+	if l, ok := c.own(int32(target)); ok && inside(target) && !c.block.Plain {
+		c.settle(retired)
+		c.Jcc(c.condition(in), l)
 		return
 	}
 	cond := c.condition(in)
@@ -140,6 +144,8 @@ func jump(c *Compiler, in *ir.Inst) {
 	if !inside(target) {
 		c.address(tmp, target)
 		c.lookupCall(resume)
+	} else if l, ok := c.own(int32(target)); ok && !c.block.Plain {
+		c.Call(l)
 	} else if at, ok := c.target(int32(target), false); ok {
 		c.CallTo(at)
 	} else {

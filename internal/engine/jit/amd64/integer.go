@@ -62,6 +62,10 @@ var integers = map[ir.Op]func(*Compiler, *ir.Inst){
 	ir.BitInvert:  func(c *Compiler, in *ir.Inst) { c.bit(asm.BTC, in) },
 	ir.BitExtract: bitExtract,
 
+	ir.ClMul:  carryless,
+	ir.ClMulH: carryless,
+	ir.ClMulR: carryless,
+
 	ir.ZeroIfZero:    func(c *Compiler, in *ir.Inst) { c.zeroIf(in, asm.CondE) },
 	ir.ZeroIfNonzero: func(c *Compiler, in *ir.Inst) { c.zeroIf(in, asm.CondNE) },
 }
@@ -514,6 +518,34 @@ func bitExtract(c *Compiler, in *ir.Inst) {
 	c.R(asm.Set(asm.CondB), asm.S8, tmp)
 	c.RR(asm.MOVZX8, asm.S32, tmp, tmp)
 	c.put(in.Dst, tmp)
+}
+
+// carryless is the low half of a product without carries, its high half, or the 64 bits below its highest.
+func carryless(c *Compiler, in *ir.Inst) {
+	if !c.has.Has(asm.HasPCLMULQDQ) {
+		c.step(in)
+		return
+	}
+	c.XR(asm.MOVQ, ftmp, c.use(in.A, tmp))
+	c.XR(asm.MOVQ, ftmp2, c.use(in.B, tmp))
+	c.XXI(asm.PCLMULQDQ, ftmp, ftmp2, 0)
+	if in.Op != ir.ClMulH {
+		c.RX(asm.MOVQ, tmp, ftmp)
+	}
+	if in.Op != ir.ClMul {
+		c.XI(asm.PSRLDQ, ftmp, 8)
+		c.RX(asm.MOVQ, tmp2, ftmp)
+	}
+	switch in.Op {
+	case ir.ClMulH:
+		c.put(in.Dst, tmp2)
+	case ir.ClMulR: // the product shifted right by 63
+		c.RI(asm.SHR, asm.S64, tmp, 63)
+		c.RM(asm.LEA, asm.S64, tmp, asm.Indexed(tmp, tmp2, 2, 0))
+		c.put(in.Dst, tmp)
+	default:
+		c.put(in.Dst, tmp)
+	}
 }
 
 // zeroIf is 0 where B compares with 0 by cond, else A.

@@ -10,6 +10,7 @@ package amd64
 // Accesses of a group (package optimize) go through the host address that the group's check left in its register.
 
 import (
+	"github.com/vmproject/vm/internal/engine/hart"
 	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
 	"github.com/vmproject/vm/internal/engine/jit/ir"
 	"github.com/vmproject/vm/internal/memory"
@@ -17,11 +18,12 @@ import (
 )
 
 var memoryOps = map[ir.Op]func(*Compiler, *ir.Inst){
-	ir.Load:   loadInt,
-	ir.Store:  storeInt,
-	ir.FLoad:  loadFloat,
-	ir.FStore: storeFloat,
-	ir.Group:  groupCheck,
+	ir.Load:      loadInt,
+	ir.Store:     storeInt,
+	ir.FLoad:     loadFloat,
+	ir.FStore:    storeFloat,
+	ir.Group:     groupCheck,
+	ir.ZeroBlock: zeroBlock,
 }
 
 const (
@@ -49,6 +51,32 @@ func (c *Compiler) lookup(a ir.Var, imm, n int64, table int32, slow func(again a
 	}
 	c.entry(tmp2, tmp)
 	c.translate(table, n, l)
+}
+
+// zeroBlock writes 64 bytes by way of a scratch SSE register.
+func zeroBlock(c *Compiler, in *ir.Inst) {
+	i := *in
+	c.RM(asm.MOV, asm.S64, tmp, state(offZeroFast))
+	c.RM(asm.MOV, asm.S64, tmp2, state(offPriv))
+	c.RR(asm.BT, asm.S64, tmp, tmp2)
+	c.Jcc(asm.CondAE, c.stepLabel(in))
+	again := c.Here()
+	c.load(tmp, in.A)
+	c.RI(asm.AND, asm.S64, tmp, -hart.CacheBlock)
+	c.entry(tmp2, tmp)
+	c.translate(offStores, hart.CacheBlock, c.outOfLine(func() { c.missed(&i, c.routines.MissStore, offStores, again) }))
+	if c.has.Has(asm.HasAVX) {
+		c.XXX(asm.VXORPS, ftmp, ftmp, ftmp)
+	} else {
+		c.XX(asm.XORPS, ftmp, ftmp)
+	}
+	for off := int32(0); off < hart.CacheBlock; off += 16 {
+		if c.has.Has(asm.HasAVX) {
+			c.MX(asm.VMOVUPS, asm.At(tmp, off), ftmp)
+		} else {
+			c.MX(asm.MOVUPS, asm.At(tmp, off), ftmp)
+		}
+	}
 }
 
 // entry computes the distance of the entry of an address from the start of its table.

@@ -126,6 +126,7 @@ var (
 	offWalkFlags  = disp(unsafe.Offsetof(hart.State{}.WalkFlags))
 	offCodeMap    = disp(unsafe.Offsetof(hart.State{}.CodeMap))
 	offTimeFast   = disp(unsafe.Offsetof(hart.State{}.TimeFast))
+	offZeroFast   = disp(unsafe.Offsetof(hart.State{}.ZeroFast))
 	offTimeMul    = disp(unsafe.Offsetof(hart.State{}.TimeMul))
 	offTimeOffset = disp(unsafe.Offsetof(hart.State{}.TimeOffset))
 

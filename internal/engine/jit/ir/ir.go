@@ -171,10 +171,11 @@ const (
 	ClMulH
 	ClMulR
 
-	Load   // Dst = [A + Imm], Width, Signed or zero-extended
-	Store  // [A + Imm] = B, Width
-	FLoad  // float Dst = [A + Imm]; boxed
-	FStore // [A + Imm] = float B
+	Load      // Dst = [A + Imm], Width, Signed or zero-extended
+	Store     // [A + Imm] = B, Width
+	FLoad     // float Dst = [A + Imm]; boxed
+	FStore    // [A + Imm] = float B
+	ZeroBlock // the 64 bytes that A is in become 0, where the guest's mode allows it
 
 	// Group begins accesses that are flagged Grouped, all to bytes from A+Imm on, Span of them (in Raw), without another write to A.
 	// Signed is set when there is a store among them. A back end checks once and keeps the host address; when the check fails it
@@ -201,6 +202,9 @@ const (
 	Jump    // to offset Imm; with Call, Dst = address of Off+Len
 	JumpReg // to (A + Imm) &^ 1; with Call, Dst likewise; with Return it is one
 	Step    // the interpreter executes the guest instruction at Off; the block ends
+
+	// Entry is a place that jumps lead to: of this block, and of others, for which it is an entry as its start is.
+	Entry
 
 	// GuardNext leaves, as Step does, unless the next page of the address space is the guest physical page Imm.
 	GuardNext

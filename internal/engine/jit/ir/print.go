@@ -16,7 +16,7 @@ var opNames = [NumOps]string{
 	Mul: "mul", MulHS: "mulhs", MulHU: "mulhu", MulHSU: "mulhsu", DivS: "divs", DivU: "divu", RemS: "rems", RemU: "remu",
 	ShiftAdd: "shiftadd", ShiftAddU: "shiftaddu", ShlU: "shlu", AndNot: "andnot", OrNot: "ornot", XorNot: "xornot",
 	MinS: "mins", MinU: "minu", MaxS: "maxs", MaxU: "maxu", Clz: "clz", Ctz: "ctz", Popcnt: "popcnt",
-	SignExtend: "signextend", ZeroExtend: "zeroextend", ByteSwap: "byteswap", OrBytes: "orbytes",
+	SignExtend: "signextend", ZeroExtend: "zeroextend", ByteSwap: "byteswap", OrBytes: "orbytes", ZeroBlock: "zeroblock", Entry: "entry",
 	BitSet: "bitset", BitClear: "bitclear", BitInvert: "bitinvert", BitExtract: "bitextract",
 	ZeroIfZero: "zeroifzero", ZeroIfNonzero: "zeroifnonzero", ClMul: "clmul", ClMulH: "clmulh", ClMulR: "clmulr",
 	Load: "load", Store: "store", FLoad: "fload", FStore: "fstore", Group: "group",

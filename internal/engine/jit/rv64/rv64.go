@@ -6,6 +6,7 @@ package rv64
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/vmproject/vm/internal/engine/jit/ir"
 	"github.com/vmproject/vm/internal/engine/riscv"
@@ -36,12 +37,20 @@ func Build(b *ir.Block, code *Code, start uint16, plain bool) {
 	}
 }
 
+// builder makes one block: straight on from its start, over branches and calls. Where a branch of the block leads to an instruction of the
+// block it gets an Entry, so that loops and joins stay inside and nothing is translated twice.
 type builder struct {
 	*ir.Block
 	code *Code
 	off  int // of the next instruction
 	done bool
+
+	starts [memory.PageSize / 2]uint8    // of the block's instructions: how many came before it, plus 1; 0 where none starts
+	joins  [memory.PageSize / 128]uint64 // offsets that branches of the block lead to, a bit a halfword
 }
+
+func (f *builder) join(off int)        { f.joins[off>>7] |= 1 << (off >> 1 & 63) }
+func (f *builder) isJoin(off int) bool { return f.joins[off>>7]>>(off>>1&63)&1 != 0 }
 
 // emit adds an instruction that belongs to the guest instruction at off.
 func (f *builder) emit(i ir.Inst) {
@@ -56,8 +65,7 @@ func (f *builder) end(target int) {
 }
 
 func (f *builder) step(raw uint32, length uint8) {
-	f.emit(ir.Inst{Op: ir.Step, Raw: raw, Len: length})
-	f.done = true
+	f.last(ir.Inst{Op: ir.Step, Raw: raw, Len: length})
 }
 
 func (f *builder) half(off int) uint16 { return binary.LittleEndian.Uint16(f.code.Bytes[off:]) }
@@ -71,6 +79,12 @@ func (f *builder) instruction() {
 	case f.Guest >= f.code.MaxGuest || f.Guest > 0 && !f.Plain && f.code.Known(uint16(f.off)):
 		f.end(f.off)
 		return
+	}
+	if !f.Plain {
+		if f.Guest > 0 && f.isJoin(f.off) {
+			f.emit(ir.Inst{Op: ir.Entry})
+		}
+		f.starts[f.off/2] = uint8(f.Guest) + 1
 	}
 	raw := uint32(f.half(f.off))
 	if raw&3 == 3 {
@@ -170,6 +184,8 @@ func (f *builder) lower(i *riscv.Inst, raw uint32) {
 		n.Op, n.Imm = ir.Jump, int64(f.off)+int64(i.Imm)
 		if i.Rd != 0 {
 			n.Flags = ir.Call
+		} else {
+			f.leadTo(f.off + int(i.Imm))
 		}
 		f.last(n)
 	case shapeJALR:
@@ -232,7 +248,9 @@ func (f *builder) fence(n ir.Inst) {
 // last emits an instruction that ends the block and retires.
 func (f *builder) last(n ir.Inst) {
 	f.emit(n)
-	f.done = !n.Has(ir.Call) // what a call returns to belongs to the block
+	next := f.off + int(n.Len)
+	// What a call returns to belongs to the block, and so does what follows when a branch of the block leads there.
+	f.done = !n.Has(ir.Call) && (f.Plain || next >= memory.PageSize || !f.isJoin(next))
 }
 
 // float emits a floating-point instruction.
@@ -241,28 +259,31 @@ func (f *builder) float(n ir.Inst) {
 	f.emit(n)
 }
 
-// branch ends the block if it goes back, since then what follows is what comes after a loop. A loop whose head lies inside of this block
-// gets a block of its own, and this one ends before it.
+// branch makes its target an entry, if that is in the block or will be.
 func (f *builder) branch(i *riscv.Inst, cond ir.Cond, n ir.Inst) {
 	target := f.off + int(i.Imm)
 	n.Op, n.Cond, n.Imm, n.Dst = ir.Branch, cond, int64(target), ir.None
-	back := i.Imm <= 0
-	if back && target > int(f.Start) && !f.Plain {
-		for k := range f.Insts {
-			if in := &f.Insts[k]; int(in.Off) == target && in.N > 0 && in.Op != ir.GuardNext {
-				f.Guest = int(in.N)
-				f.Insts = f.Insts[:k]
-				f.off = target
-				f.end(target)
+	f.emit(n)
+	f.leadTo(target)
+}
+
+// leadTo notes that a jump of the block leads to an offset.
+func (f *builder) leadTo(target int) {
+	if f.Plain || target < 0 || target >= memory.PageSize {
+		return
+	}
+	f.join(target)
+	if target > f.off || f.starts[target/2] <= 1 {
+		return // to come, or not of the block, or its start
+	}
+	for k := range f.Insts {
+		if in := &f.Insts[k]; int(in.Off) >= target {
+			if in.Op == ir.Entry && int(in.Off) == target {
 				return
 			}
+			f.Insts = slices.Insert(f.Insts, k, ir.Inst{Op: ir.Entry, Off: uint16(target), N: uint16(f.starts[target/2] - 1)})
+			return
 		}
-	}
-	f.emit(n)
-	if back {
-		f.Guest++
-		f.off += int(i.Len)
-		f.end(f.off)
 	}
 }
 

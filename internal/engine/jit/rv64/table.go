@@ -199,6 +199,7 @@ var table = [riscv.NumOps]row{
 	riscv.ECALL:  {shape: shapeSystem, op: ir.Ecall},
 	riscv.SRET:   {shape: shapeSystem, op: ir.TrapReturn},
 
+	riscv.CBO_ZERO:   {shapeAMO, ir.ZeroBlock, ir.W64, 0, 0},
 	riscv.PREFETCH_I: {shape: shapeNop},
 	riscv.PREFETCH_R: {shape: shapeNop},
 	riscv.PREFETCH_W: {shape: shapeNop},

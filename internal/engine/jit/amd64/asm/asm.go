@@ -73,6 +73,9 @@ func (a *Assembler) Reset(buf []byte, base uintptr) {
 // Pos is the offset in the buffer of the next instruction.
 func (a *Assembler) Pos() int { return a.pos }
 
+// Rewind takes back what was written since Pos was pos: instructions that bound no label, referred to none and asked for no constant.
+func (a *Assembler) Rewind(pos int) { a.pos = pos }
+
 // Err is the first error so far, or nil. Once there is one, nothing more is written.
 func (a *Assembler) Err() error { return a.err }
 

@@ -22,6 +22,9 @@ func (a *Assembler) JccSite(c Cond, l Label) Site { return a.site(JO+Op(c), l) }
 // CallSite calls l until Retarget says otherwise.
 func (a *Assembler) CallSite(l Label) Site { return a.site(CALL, l) }
 
+// SitePadding is how many bytes JccSite would put before a jump here.
+func (a *Assembler) SitePadding() int { return -int(a.base+uintptr(a.pos+2)) & 3 }
+
 func (a *Assembler) site(op Op, l Label) Site {
 	ahead := 1
 	if op != JMP && op != CALL {
