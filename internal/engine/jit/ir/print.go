@@ -97,7 +97,7 @@ func (i *Inst) String() string {
 		arg("%v =", i.Dst)
 	}
 	switch i.Op {
-	case Nop, Step, Fence, Pause, Ecall, TrapReturn, ReadTime:
+	case Nop, Entry, Step, Fence, Pause, Ecall, TrapReturn, ReadTime:
 	case Const, FConst:
 		arg("%s", hex(i.Imm))
 	case Page:
@@ -118,7 +118,7 @@ func (i *Inst) String() string {
 			access = "write"
 		}
 		arg("[%v%s] %d bytes, %s", i.A, signed(i.Imm), i.Raw, access)
-	case LoadReserved:
+	case LoadReserved, ZeroBlock:
 		arg("[%v]", i.A)
 	case StoreConditional, AtomicSwap, AtomicAdd, AtomicXor, AtomicAnd, AtomicOr, AtomicMinS, AtomicMaxS, AtomicMinU, AtomicMaxU, CompareSwap:
 		arg("[%v] %v", i.A, i.B)
@@ -163,7 +163,7 @@ func (i *Inst) sized() bool {
 // writes says that Dst means something.
 func (i *Inst) writes() bool {
 	switch i.Op {
-	case Nop, Store, FStore, Group, Fence, Pause, Branch, Step, GuardNext, Ecall, TrapReturn:
+	case Nop, Entry, ZeroBlock, Store, FStore, Group, Fence, Pause, Branch, Step, GuardNext, Ecall, TrapReturn:
 		return false
 	case Jump, JumpReg:
 		return i.Has(Call)

@@ -36,6 +36,8 @@ func TestInstString(t *testing.T) {
 		{Inst{Op: SetCSR, Flags: UseImm, Dst: 5, A: None, C: 2, Imm: 0x100}, "setcsr x5 = csr 0x100 2"},
 		{Inst{Op: FMulAdd, Flags: Single, Dst: F(1), A: F(2), B: F(3), C: F(4)}, "fmuladd.single f1 = f2 f3 f4"},
 		{Inst{Op: Step}, "step"},
+		{Inst{Op: Entry}, "entry"},
+		{Inst{Op: ZeroBlock, Width: W64, Dst: 0, A: 10, B: 0}, "zeroblock [x10]"},
 		{Inst{Op: NumOps}, "op "},
 	} {
 		got := c.inst.String()
