@@ -115,6 +115,9 @@ func (h *Hart) Poll() PollResult {
 			return PollContinue
 		case a&(attnResume|attnFence) != 0:
 			h.mu.Lock()
+			if !h.remote.running {
+				h.updateWalkOpen()
+			}
 			h.remote.running = true
 			h.serve()
 			atomic.AndUint32(&h.Attention, ^(attnResume | attnFence))

@@ -149,6 +149,15 @@ func (h *Hart) updatePMPOpen() {
 	if h.pmp.open(uint64(h.RAM.Base()), uint64(h.RAM.End())-1) {
 		h.PMPOpen = 1
 	}
+	h.updateWalkOpen()
+}
+
+// updateWalkOpen follows a change of PMPOpen, and of the bus, which may be filled until the hart runs.
+func (h *Hart) updateWalkOpen() {
+	h.WalkOpen = 0
+	if !h.Bus.Covers(h.RAM.Base(), h.RAM.Size()) {
+		h.WalkOpen = h.PMPOpen
+	}
 }
 
 // OpenPMP gives S- and U-mode all of memory, through entry 0, as firmware does that protects nothing.

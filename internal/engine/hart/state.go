@@ -68,7 +68,9 @@ type Hot struct {
 	// last looked. What has become pending since is in Attention.
 	InterruptWaiting uint64
 	// PMPOpen is 1 when PMP lets S- and U-mode read, write and execute all of RAM.
-	PMPOpen   uint64
+	PMPOpen uint64
+	// WalkOpen is 1 when, moreover, no device lies over RAM: what a leaf lets through can be reached.
+	WalkOpen  uint64
 	WalkFlags uint64 // how page tables are walked: WalkADUE, WalkPBMTE
 	// Guest RAM: its guest physical address, its bytes, its host address.
 	RAMBase, RAMSize, RAMHost uint64
@@ -78,6 +80,8 @@ type Hot struct {
 
 	// The rest belongs to the translator, and this package does not touch it.
 
+	// Tables is the host address of an array of the tables of translations, by page of RAM; Walks counts what generated code walked.
+	Tables, Walks                            uint64
 	PageBase, InstretEnd                     uint64
 	Budget, Refill                           int64
 	ExitArg, ExitKind                        uint64

@@ -97,8 +97,11 @@ func (e *Engine) sampleStep() {
 	e.steps[op] += sampleEvery
 }
 
-// takeTraps adds the exceptions that generated code took to those that the hart counts.
+// takeTraps adds the exceptions that generated code took, and its walks, to those that the hart counts.
 func (e *Engine) takeTraps() {
+	e.h.Stats.Walks += e.h.Walks
+	e.h.Stats.Fills += e.h.Walks
+	e.h.Walks = 0
 	for cause := range e.h.Counters {
 		if n := e.h.Counters[cause]; n != 0 {
 			e.h.Counters[cause] = 0

@@ -9,7 +9,11 @@ package mmu
 // The translator remembers jump targets by virtual address, outside the TLB. Whatever is dropped here is left for it in
 // TLB.Forget and TLB.ForgetPages, as far as a bank's Exec filter says that there can be any.
 
-import "github.com/vmproject/vm/internal/memory"
+import (
+	"unsafe"
+
+	"github.com/vmproject/vm/internal/memory"
+)
 
 // leafShifts are the sizes of leaves larger than a page: NAPOT, 2 MiB, 1 GiB, 512 GiB, 256 TiB.
 var leafShifts = [numLeafSizes]uint{16, 21, 30, 39, 48}
@@ -24,7 +28,18 @@ type leaves struct {
 	seen   [leafBits / 64]uint64
 }
 
-const leafBits = 512
+const leafBits = LeafBits
+
+// The layout of Bank.Big, for generated code that does NoteBig: distances in bytes.
+const (
+	LeavesOfHalf = unsafe.Sizeof([numLeafSizes]leaves{}) // from one half of the address space to the other
+	LeavesOf2M   = 1 * unsafe.Sizeof(leaves{})           // in a half
+	LeavesOf1G   = 2 * unsafe.Sizeof(leaves{})
+	LeavesLow    = unsafe.Offsetof(leaves{}.lo) // in the leaves of one size
+	LeavesHigh   = unsafe.Offsetof(leaves{}.hi)
+	LeavesSeen   = unsafe.Offsetof(leaves{}.seen)
+	LeafBits     = 512 // of the set
+)
 
 func (l *leaves) add(va uint64, shift uint) {
 	l.lo = min(l.lo, va>>shift<<shift)

@@ -82,6 +82,8 @@ type bankTables struct {
 	Big [2][numLeafSizes]leaves
 	// Filled is non-zero when there may be a valid entry: an empty bank need not be emptied.
 	Filled uint64
+	// Rules are what generated code fills entries by, by Access. They are the view's, and stay when the bank is emptied.
+	Rules [3]Rule
 }
 
 // Bank is the TLB of one address space at one view. It is whole pages, so that it can be mapped on its own (hart.Hart.Window).
@@ -193,6 +195,7 @@ func (t *TLB) find(satp uint64, view View, keep uint64) uint64 {
 		t.empty(victim)
 		t.Forget |= 1 << victim
 		t.Keys[victim] = Key{Satp: satp, View: uint64(view), Valid: 1}
+		t.Banks[victim].Rules = rules(view)
 	}
 	t.Clock++
 	t.Keys[found].LastUse = t.Clock

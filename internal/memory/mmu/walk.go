@@ -186,3 +186,36 @@ func allowed(pte uint64, r *Regime, acc Access) bool {
 		return pte&PTEW != 0
 	}
 }
+
+// Rule is what a leaf has to be for generated code to make a TLB entry of it: PTE & Mask == Want. It lets through less than Walk does, and
+// nothing else.
+type Rule struct{ Mask, Want uint64 }
+
+// never is the rule that no leaf meets.
+var never = Rule{Mask: 0, Want: 1}
+
+// rules are those of a view, by Access.
+func rules(v View) (r [3]Rule) {
+	for acc := range r {
+		r[acc] = never
+	}
+	if v > ViewSSum {
+		return r
+	}
+	base := Rule{
+		Mask: PTEV | PTER | PTEA | PTEU | PTEReserved | PTEPBMT | PTEN,
+		Want: PTEV | PTER | PTEA,
+	}
+	switch v {
+	case ViewU:
+		base.Want |= PTEU
+	case ViewSSum:
+		base.Mask &^= PTEU
+	}
+	with := func(bits uint64) Rule { return Rule{base.Mask | bits, base.Want | bits} }
+	r[Load], r[Store] = base, with(PTEW|PTED)
+	if v != ViewSSum { // a view of loads and stores only
+		r[Fetch] = with(PTEX)
+	}
+	return r
+}
