@@ -4,6 +4,7 @@ package jit_test
 
 import (
 	"encoding/binary"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/vmproject/vm/internal/engine/riscv"
 	"github.com/vmproject/vm/internal/engine/riscv/asm"
 	"github.com/vmproject/vm/internal/memory"
+	"github.com/vmproject/vm/internal/memory/mmu"
 	"github.com/vmproject/vm/internal/timebase"
 )
 
@@ -27,20 +29,20 @@ const (
 func pageAt(n uint64) uint64 { return ramBase + n*memory.PageSize }
 
 type machine struct {
-	*testing.T
+	testing.TB
 	ram     *memory.RAM
 	jit     *jit.Machine
 	harts   []*hart.Hart
 	engines []*jit.Engine
 }
 
-func newMachine(t *testing.T, n int, o jit.Options) *machine {
+func newMachine(t testing.TB, n int, o jit.Options) *machine {
 	t.Helper()
 	ram, err := memory.NewRAM(ramBase, ramSize)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &machine{T: t, ram: ram}
+	m := &machine{TB: t, ram: ram}
 	t.Cleanup(m.close)
 	if m.jit, err = jit.NewMachine(ram, o); err != nil {
 		t.Fatal(err)
@@ -105,26 +107,80 @@ func (m *machine) run(id int, pc uint64) {
 	}
 }
 
-// runAll runs every hart at once, from an address to its WFI. It fails when that takes longer than any such test may.
-func (m *machine) runAll(pc ...uint64) {
+// Calls of the firmware, by a7; a0 is the address.
+const (
+	callFenceI  = 1 + iota // FENCE.I on all harts
+	callFence              // SFENCE.VMA on all harts
+	callFenceVA            // of one address
+)
+
+// runAll runs every hart at once in S-mode, from an address to its WFI, with the firmware calls above. Every other trap is trapped's, on the hart's
+// goroutine; nil is for a test that expects none. The test fails when it takes longer than any such test may.
+func (m *machine) runAll(trapped func(id int, h *hart.Hart) bool, pc ...uint64) {
 	m.Helper()
 	var wg sync.WaitGroup
 	for id, h := range m.harts {
+		h.Firmware = true
+		h.OpenPMP()
+		h.SetPriv(riscv.PrivS)
 		h.PC = pc[id%len(pc)]
 		wg.Go(func() {
 			defer h.Leave()
-			if exit := m.engines[id].Run(); exit != engine.ExitWFI || h.Mcause != 0 {
-				m.Errorf("hart %d: exit %v at %#x, mcause %d, mepc %#x, mtval %#x", id, exit, h.PC, h.Mcause, h.Mepc, h.Mtval)
+			for {
+				switch exit := m.engines[id].Run(); exit {
+				case engine.ExitWFI:
+					return
+				case engine.ExitFirmware:
+					f := hart.FenceRequest{}
+					switch {
+					case h.FirmwareTrap.Cause != riscv.CauseEcallS:
+						if trapped == nil || !trapped(id, h) {
+							m.Errorf("hart %d: trap %d at %#x, tval %#x; a0 %d, a1 %d, a2 %d", id, h.FirmwareTrap.Cause, h.PC, h.FirmwareTrap.Tval,
+								h.X[asm.A0], h.X[asm.A1], h.X[asm.A2])
+							m.stop()
+							return
+						}
+						continue
+					case h.X[asm.A7] == callFenceI:
+						f.Instruction = true
+					case h.X[asm.A7] == callFenceVA:
+						f.Flush = mmu.Flush{VA: h.X[asm.A0], HasVA: true}
+					}
+					hart.RemoteFence(h, m.harts, f)
+					h.PC += 4
+				default:
+					m.Errorf("hart %d: exit %v at %#x", id, exit, h.PC)
+					return
+				}
 			}
 		})
 	}
-	stuck := time.AfterFunc(2*time.Minute, func() {
-		for _, h := range m.harts {
-			h.RequestStop()
-		}
-	})
+	stuck := time.AfterFunc(time.Minute, m.stop)
 	defer stuck.Stop()
 	wg.Wait()
+}
+
+// stop ends runAll for every hart.
+func (m *machine) stop() {
+	for _, h := range m.harts {
+		h.RequestStop()
+	}
+}
+
+// bounded calls f and fails the test if more of the Go heap is in use afterwards than the translations of a machine may need.
+func (m *machine) bounded(f func()) {
+	m.Helper()
+	const most = 32 << 20
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if after.HeapAlloc > before.HeapAlloc+most {
+		m.Errorf("%d KiB of heap are in use, %d KiB before", after.HeapAlloc>>10, before.HeapAlloc>>10)
+	}
+	m.Logf("heap %+d KiB; %+v", (int64(after.HeapAlloc)-int64(before.HeapAlloc))>>10, m.jit.Stats())
 }
 
 // bulky is code that is long when translated, to an address from where on nothing has been written, and ends in a WFI. gp points to data.

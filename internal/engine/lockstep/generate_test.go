@@ -9,6 +9,7 @@ import (
 	"github.com/vmproject/vm/internal/engine/hart"
 	"github.com/vmproject/vm/internal/engine/interp"
 	"github.com/vmproject/vm/internal/engine/riscv"
+	"github.com/vmproject/vm/internal/memory"
 )
 
 // A seed means the same program for ever after: what a failure prints can be run again.
@@ -42,10 +43,15 @@ func TestProgramsCoverTheMachine(t *testing.T) {
 	var spaces [16]uint64 // steps by the mode of satp, outside of M-mode
 	r := &Runner{New: func(h *hart.Hart) Engine { return interp.New(h) }}
 	defer r.Close()
+	var things things
 	r.Steps = func(*rand.Rand) uint64 {
 		h := r.tested.side.Hart
 		if raw, ok := codeAt(h.RAM, viewOf(h)); ok {
-			executed[place{riscv.Decode(raw).Op, h.Priv}]++
+			i := riscv.Decode(raw)
+			executed[place{i.Op, h.Priv}]++
+			things.note(h, i.Expand())
+		} else {
+			things.note(h, riscv.Inst{})
 		}
 		if h.Priv != riscv.PrivM {
 			spaces[h.Satp>>60]++
@@ -64,7 +70,12 @@ func TestProgramsCoverTheMachine(t *testing.T) {
 		}
 	}
 	s := &r.Stats
-	t.Logf("%+v", s)
+	t.Logf("%+v\n%+v", s, things.seen)
+	for v, i := reflect.ValueOf(things.seen), 0; i < v.NumField(); i++ {
+		if v.Field(i).Uint() < 20 {
+			t.Errorf("%s: %d times", v.Type().Field(i).Name, v.Field(i).Uint())
+		}
+	}
 	if s.Ended < n*2/3 {
 		t.Errorf("only %d of %d programs reach their end", s.Ended, n)
 	}
@@ -93,6 +104,110 @@ func TestProgramsCoverTheMachine(t *testing.T) {
 		}
 		if sum == 0 {
 			t.Errorf("%v is never executed", op)
+		}
+	}
+}
+
+// things counts what the issue asks programs for, beyond single instructions.
+type things struct {
+	seen struct {
+		PageCrossingLoads, PageCrossingStores   uint64
+		PageCrossingInstructions                uint64
+		StoresToCode, StoresToCodeThenFenceI    uint64 // of all, those with a FENCE.I in the next few instructions
+		StoresToPageTables, SpaceSwitches       uint64
+		SuccessfulSC, FailedSC, ReservationsMet uint64 // the last: an SC that follows an LR to the same address
+		TrapsInMidBlock, InterruptsInMidBlock   uint64 // at least two instructions after the last jump
+		IndirectJumps, Returns                  uint64
+		FloatingPointOff                        uint64
+	}
+
+	last        riscv.Inst // executed before
+	pc          uint64
+	satp, traps uint64
+	interrupts  uint64
+	straight    int // instructions since the last jump
+	sinceStore  int // instructions since a store to code
+	reserved    uint64
+}
+
+// note looks at the instruction that h is about to execute.
+func (s *things) note(h *hart.Hart, i riscv.Inst) {
+	n := &s.seen
+	traps, interrupts := uint64(0), uint64(0)
+	for _, c := range h.Stats.Exceptions {
+		traps += c
+	}
+	for _, c := range h.Stats.Interrupts {
+		interrupts += c
+	}
+	switch {
+	case traps != s.traps || interrupts != s.interrupts:
+		if s.straight >= 2 && traps != s.traps {
+			n.TrapsInMidBlock++
+		}
+		if s.straight >= 2 && interrupts != s.interrupts {
+			n.InterruptsInMidBlock++
+		}
+		s.straight = 0
+	case h.PC != s.pc+uint64(s.last.Len):
+		s.straight = 0
+	default:
+		s.straight++
+		if s.last.Op == riscv.SC_W || s.last.Op == riscv.SC_D {
+			if s.last.Rd != 0 && h.X[s.last.Rd] == 0 {
+				n.SuccessfulSC++
+			} else {
+				n.FailedSC++
+			}
+		}
+	}
+	s.traps, s.interrupts = traps, interrupts
+	if h.Satp != s.satp {
+		n.SpaceSwitches++
+	}
+	s.satp, s.last, s.pc = h.Satp, i, h.PC
+	if h.Mstatus&hart.MstatusFS == 0 {
+		n.FloatingPointOff++
+	}
+	if i.Len == 4 && h.PC&memory.PageMask == memory.PageSize-2 {
+		n.PageCrossingInstructions++
+	}
+	if s.sinceStore--; s.sinceStore > 0 && i.Op == riscv.FENCE_I {
+		n.StoresToCodeThenFenceI++
+		s.sinceStore = 0
+	}
+
+	size := map[riscv.Op]uint64{riscv.LD: 8, riscv.LW: 4, riscv.LWU: 4, riscv.LH: 2, riscv.LHU: 2, riscv.FLD: 8, riscv.FLW: 4}[i.Op]
+	address := h.X[i.Rs1] + uint64(int64(i.Imm))
+	if address&memory.PageMask+size > memory.PageSize {
+		n.PageCrossingLoads++
+	}
+	size = map[riscv.Op]uint64{riscv.SD: 8, riscv.SW: 4, riscv.SH: 2, riscv.SB: 1, riscv.FSD: 8, riscv.FSW: 4}[i.Op]
+	if address&memory.PageMask+size > memory.PageSize {
+		n.PageCrossingStores++
+	}
+	if size != 0 {
+		page := (address - windowVA) / memory.PageSize
+		switch {
+		case address-pageAt(codePage) < codePages*memory.PageSize, page < codeSupervisor+codePages:
+			n.StoresToCode++
+			s.sinceStore = 6
+		case address-pageAt(tablePage) < (codePage-tablePage)*memory.PageSize:
+			n.StoresToPageTables++
+		}
+	}
+	switch i.Op {
+	case riscv.LR_W, riscv.LR_D:
+		s.reserved = h.X[i.Rs1]
+	case riscv.SC_W, riscv.SC_D:
+		if h.X[i.Rs1] == s.reserved {
+			n.ReservationsMet++
+		}
+	case riscv.JALR:
+		if i.Rd == 0 && i.Rs1 == 1 {
+			n.Returns++
+		} else {
+			n.IndirectJumps++
 		}
 	}
 }
