@@ -9,6 +9,7 @@ package jit
 // remembers addresses of it, may go on until it fences itself, or until [Machine.evict] has had an answer from every hart.
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -66,11 +67,10 @@ type Machine struct {
 	block    ir.Block
 	scratch  []ir.Inst
 	region   *code.Region
-	inRegion map[*code.Region]map[*page]struct{}
+	inRegion map[*code.Region]*residents
 	pages    map[uint64]*page
 	tables   []byte // mapping that tables are cut from
 	spare    []*table
-	byPage   tables // those of watched pages
 	epoch    uint64 // counts drops: a hart that has seen another number remembers what is gone
 	freed    uint64 // counts regions freed
 	evicting bool
@@ -111,7 +111,7 @@ func NewMachine(ram *memory.RAM, o Options) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Machine{ram: ram, maxGuest: o.MaxGuest, arena: arena, pages: map[uint64]*page{}, inRegion: map[*code.Region]map[*page]struct{}{}}
+	m := &Machine{ram: ram, maxGuest: o.MaxGuest, arena: arena, pages: map[uint64]*page{}, inRegion: map[*code.Region]*residents{}}
 	m.perf, m.symbol = o.PerfMap, o.Symbol
 	if o.Dump != nil {
 		m.dump = &dumper{Dump: *o.Dump, symbol: o.Symbol}
@@ -141,9 +141,6 @@ func (m *Machine) start(has asm.Feature, pages int) error {
 		return fmt.Errorf("mapping the tables of translations: %w", err)
 	}
 	for i := range pages {
-	if m.byPage, err = newTables(m.ram); err != nil {
-		return err
-	}
 		// Safe: the mapping is page aligned and that many tables long, holds no pointers, and stays until Close.
 		m.spare = append(m.spare, (*table)(unsafe.Pointer(&m.tables[i*int(unsafe.Sizeof(table{}))])))
 	}
@@ -188,7 +185,7 @@ func Try() (asm.Feature, error) {
 func (m *Machine) release() error {
 	var err error
 	if m.tables != nil {
-		err = errors.Join(unix.Munmap(m.tables), m.byPage.close())
+		err = unix.Munmap(m.tables)
 		m.tables, m.spare, m.pages = nil, nil, nil
 	}
 	return errors.Join(err, m.arena.Close())
@@ -227,7 +224,6 @@ func (e *Engine) page(gpa uint64) (*page, error) {
 		if m.pages[gpa] == p && p.cleared == cleared {
 			p.watched = true
 		}
-			m.byPage.put(gpa, p.table)
 		m.mu.Unlock()
 	}
 }
@@ -292,7 +288,7 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 			m.region = nil
 			return 0, 0, true, nil
 		}
-		m.inRegion[m.region] = map[*page]struct{}{}
+		m.inRegion[m.region] = &residents{pages: map[*page]struct{}{}}
 	}
 	began := time.Now()
 	bytes, err := m.ram.Slice(memory.GPA(p.gpa), memory.PageSize)
@@ -332,7 +328,7 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 	for _, w := range b.Watches {
 		m.feed(w, p)
 	}
-	m.inRegion[m.region][p] = struct{}{}
+	m.inRegion[m.region].add(p, start)
 	if plain {
 		p.plain[off] = inner
 	} else {
@@ -376,7 +372,6 @@ func (m *Machine) clear(p *page) {
 	if p.watched {
 		p.watched = false
 		m.ram.Code().Clear(memory.GPA(p.gpa))
-		m.byPage.put(p.gpa, nil)
 	}
 	feeds := p.feeds
 	p.feeds = nil
@@ -430,7 +425,10 @@ func (e *Engine) evict() error {
 		m.mu.Unlock()
 		return errors.New("the translations' memory is too small")
 	}
-	dropped := m.inRegion[r]
+	var dropped map[*page]struct{}
+	if in := m.inRegion[r]; in != nil {
+		dropped = in.pages
+	}
 	delete(m.inRegion, r)
 	for p := range m.pages {
 		q := m.pages[p]
@@ -460,6 +458,39 @@ func (e *Engine) evict() error {
 	m.evicting = false
 	m.mu.Unlock()
 	return nil
+}
+
+// residents are the pages that have code in a region, and which of its translations belongs to which.
+type residents struct {
+	pages  map[*page]struct{}
+	starts []uint32 // of translations, as distances from the start of code memory, in order
+	owners []*page
+}
+
+func (r *residents) add(p *page, start uint32) {
+	r.pages[p] = struct{}{}
+	r.starts, r.owners = append(r.starts, start), append(r.owners, p)
+}
+
+// pending is the jump that the link at an address is about: where its displacement is, what the link says, the page whose
+// translation it is in, which is nil if that is gone, and the number of regions freed so far.
+func (m *Machine) pending(at uint64) (site uint32, l amd64.Link, p *page, freed uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.inRegion[m.arena.Region(code.Addr(at))]
+	if r == nil {
+		return 0, 0, nil, m.freed
+	}
+	l = amd64.Link(binary.LittleEndian.Uint32(m.arena.Writable(code.Addr(at), 4)))
+	off := uint32(at - uint64(m.arena.Base()))
+	i, exact := slices.BinarySearch(r.starts, off)
+	if !exact {
+		i--
+	}
+	if i < 0 {
+		return 0, 0, nil, m.freed
+	}
+	return off - l.Distance(), l, r.owners[i], m.freed
 }
 
 // link makes the jump at a site in code of p lead to the translation at an offset.

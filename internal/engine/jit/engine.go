@@ -57,7 +57,6 @@ func (m *Machine) New(h *hart.Hart, pages int) (*Engine, error) {
 	if err := e.memory.open(h, &m.routines); err != nil {
 		return nil, err
 	}
-	h.Tables = m.byPage.base()
 	h.State.Current = uint64(uintptr(unsafe.Pointer(&h.TLB.Current)))
 	h.TLB.ForgetAll()
 	if p, ok := h.Clock.TSC(); ok && p.Shift == 64 {
@@ -186,7 +185,7 @@ func (e *Engine) find() (target uintptr, how outcome) {
 	if !e.unchanged(f, pc, gpa) {
 		return 0, again
 	}
-	f.Table = e.m.byPage.get(gpa)
+	f.Table = e.m.tableOf(gpa)
 	return uintptr(e.m.arena.Base()) + uintptr(outer), found
 }
 
@@ -201,6 +200,16 @@ func (e *Engine) forget() {
 	if t := &e.h.TLB; t.Forget != 0 || t.ForgetCount != 0 {
 		e.memory.forget(e.h)
 	}
+}
+
+// tableOf is the host address of the table of a page, or 0.
+func (m *Machine) tableOf(gpa uint64) uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p := m.pages[gpa]; p != nil && p.watched {
+		return uint64(uintptr(unsafe.Pointer(p.table)))
+	}
+	return 0
 }
 
 // nextPage is the first halfword of the page after the one that is executed now. Machine.mu is held, so nothing may wait.
@@ -334,16 +343,12 @@ func (e *Engine) miss(acc mmu.Access) uintptr {
 // link completes the jump that generated code left by.
 func (e *Engine) link() {
 	h := e.h
-	site, plain := uint32(h.ExitArg&^amd64.LinkPlain), h.ExitArg&amd64.LinkPlain != 0
-	gpa := h.Scratch[0]
+	site, l, p, freed := e.m.pending(h.ExitArg)
 	f := &h.TLB.Banks[h.Bank%mmu.NumBanks].Fetch[mmu.FetchIndex(h.PC)]
-	if f.Tag != h.PC&^memory.PageMask || f.GPA != gpa {
+	if p == nil || f.Tag != h.PC&^memory.PageMask || f.GPA != p.gpa {
 		return // the mapping has changed; it will be found by its address
 	}
-	e.m.mu.Lock()
-	freed := e.m.freed
-	e.m.mu.Unlock()
-	_, inner, err := e.translate(gpa, uint16(h.PC&memory.PageMask), plain)
+	_, inner, err := e.translate(p.gpa, uint16(h.PC&memory.PageMask), l.Plain())
 	if err == nil {
 		e.m.link(site, freed, inner)
 	}

@@ -29,15 +29,13 @@ func (c *Compiler) barrier() { c.MI(asm.LOCK_OR, asm.S32, state(offScratch), 0) 
 
 // exclusive leaves in tmp the host address of an atomic access. That it is misaligned comes before anything about its page.
 func (c *Compiler) exclusive(in *ir.Inst, store bool) {
-	i := *in
-	i.Imm = 0
 	table, routine := offLoads, c.routines.MissLoad
 	if store {
 		table, routine = offStores, c.routines.MissStore
 	}
 	c.RI(asm.TEST, asm.S8, c.use(in.A, tmp), int32(in.Width.Bytes()-1))
 	c.Jcc(asm.CondNE, c.stepLabel(in))
-	c.lookup(in.A, 0, in.Width.Bytes(), table, func(again asm.Label) { c.missed(&i, routine, table, again) })
+	c.lookup(in.A, 0, in.Width.Bytes(), table, piece{emit: missPiece, in: *in, routine: routine})
 }
 
 // old completes Dst with a value read from memory.

@@ -35,11 +35,18 @@ type Compiler struct {
 	Marking   bool // record where each instruction begins, for --dump-code
 }
 
-// piece is something that is emitted behind the block.
+// piece is something that is emitted behind the block. The common ones have all they need in it, so that none allocates.
 type piece struct {
 	label    asm.Label
 	deducted int
-	emit     func()
+	emit     func(c *Compiler, p *piece)
+
+	in      ir.Inst
+	again   asm.Label
+	site    asm.Site
+	routine uintptr
+	table   int32
+	do      func() // what emit is for the rest
 }
 
 // Mark says where the code of an instruction begins.
@@ -105,7 +112,7 @@ func (c *Compiler) Compile(b *ir.Block, buf []byte, at uintptr, resolve func(tar
 		p := c.later[i]
 		c.Bind(p.label)
 		c.deducted = p.deducted
-		p.emit()
+		p.emit(c, &p)
 	}
 	for i := range c.entries {
 		e := &c.entries[i]
@@ -146,11 +153,19 @@ func (c *Compiler) own(off int32) (asm.Label, bool) {
 }
 
 // outOfLine makes a piece.
-func (c *Compiler) outOfLine(emit func()) asm.Label {
-	l := c.NewLabel()
-	c.later = append(c.later, piece{l, c.deducted, emit})
-	return l
+func (c *Compiler) outOfLine(do func()) asm.Label {
+	return c.cold(piece{emit: func(_ *Compiler, p *piece) { p.do() }, do: do})
 }
+
+// cold adds a piece, and returns its label.
+func (c *Compiler) cold(p piece) asm.Label {
+	p.label, p.deducted = c.NewLabel(), c.deducted
+	c.later = append(c.later, p)
+	return p.label
+}
+
+func linkPiece(c *Compiler, p *piece) { c.unlinked(p.site, int32(p.in.Imm), false) }
+func stepPiece(c *Compiler, p *piece) { c.step(&p.in) }
 
 // emitters is the table of operations.
 var emitters [ir.NumOps]func(c *Compiler, in *ir.Inst)
@@ -259,8 +274,7 @@ func (c *Compiler) step(in *ir.Inst) {
 
 // stepLabel is a step out of line.
 func (c *Compiler) stepLabel(in *ir.Inst) asm.Label {
-	i := *in
-	return c.outOfLine(func() { c.step(&i) })
+	return c.cold(piece{emit: stepPiece, in: *in})
 }
 
 // stepAndGoOn is for an operation in the middle of a block that has no code: the interpreter executes it, and what follows is never
@@ -303,26 +317,16 @@ func (c *Compiler) linkIf(in *ir.Inst, target int32) {
 	c.Trace = trace
 	c.Nop(pad)
 	cond := c.condition(in)
-	// The site is known only when the jump is emitted; the piece reads it then.
-	var s asm.Site
-	l := c.outOfLine(func() { c.unlinked(s, target, false) })
-	s = c.JccSite(cond, l)
+	k := len(c.later)
+	l := c.cold(piece{emit: linkPiece, in: ir.Inst{Imm: int64(target)}})
+	c.later[k].site = c.JccSite(cond, l)
 }
 
-// unlinked asks the engine to complete the jump at s.
+// unlinked asks the engine to complete the jump at s. What it has to know lies behind the call.
 func (c *Compiler) unlinked(s asm.Site, target int32, plain bool) {
-	arg := uint64(c.at(int(s)))
-	if plain {
-		arg |= LinkPlain
-	}
-	c.MovImm(tmp, arg)
-	c.MovImm(tmp2, uint64(uint32(target)))
-	c.MovImm(group, c.block.Page)
-	c.JmpTo(c.routines.Link)
+	c.CallTo(c.routines.Link)
+	c.Long(uint32(makeLink(target, plain, c.Pos()-int(s))))
 }
-
-// at is the distance of an offset in the code from the start of generated code.
-func (c *Compiler) at(off int) uintptr { return c.start + uintptr(off) - c.base }
 
 func (c *Compiler) target(off int32, plain bool) (uintptr, bool) {
 	return c.resolve(off, plain)

@@ -58,14 +58,8 @@ func branch(c *Compiler, in *ir.Inst) {
 	if back && inside(target) {
 		// Taken from the budget before the comparison, whichever way it goes. Something must have been left of it: a hart that is asked for
 		// one instruction executes one.
-		i := *in
 		c.retire(retired)
-		out := c.outOfLine(func() {
-			c.RI(asm.ADD, asm.S64, budget, 1)
-			c.MovImm(tmp2, uint64(uint32(i.Off)))
-			c.JmpTo(c.routines.Poll)
-		})
-		c.Jcc(asm.CondL, out)
+		c.Jcc(asm.CondL, c.cold(piece{emit: backPiece, in: *in}))
 		c.linkIf(in, int32(target))
 		return
 	}
@@ -75,11 +69,20 @@ func branch(c *Compiler, in *ir.Inst) {
 		return
 	}
 	cond := c.condition(in)
-	taken := c.outOfLine(func() {
-		c.retire(retired)
-		c.far(target)
-	})
-	c.Jcc(cond, taken)
+	c.Jcc(cond, c.cold(piece{emit: takenPiece, in: *in}))
+}
+
+// takenPiece is a side exit.
+func takenPiece(c *Compiler, p *piece) {
+	c.retire(int(p.in.N) + 1)
+	c.far(p.in.Imm)
+}
+
+// backPiece stops before a branch back, which has been taken from the budget.
+func backPiece(c *Compiler, p *piece) {
+	c.RI(asm.ADD, asm.S64, budget, 1)
+	c.MovImm(tmp2, uint64(uint32(p.in.Off)))
+	c.JmpTo(c.routines.Poll)
 }
 
 // condition compares, and returns the host's condition.
@@ -149,9 +152,9 @@ func jump(c *Compiler, in *ir.Inst) {
 	} else if at, ok := c.target(int32(target), false); ok {
 		c.CallTo(at)
 	} else {
-		var s asm.Site
-		l := c.outOfLine(func() { c.unlinked(s, int32(target), false) })
-		s = c.CallSite(l)
+		k := len(c.later)
+		l := c.cold(piece{emit: linkPiece, in: ir.Inst{Imm: target}})
+		c.later[k].site = c.CallSite(l)
 	}
 	c.Bind(resume)
 	c.landing(in)

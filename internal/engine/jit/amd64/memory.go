@@ -32,11 +32,11 @@ const (
 	indexMask  = (mmu.DataEntries - 1) * entrySize
 )
 
-// lookup leaves in tmp the host address of A+Imm, for an access of n bytes. slow is where a miss goes; it comes back to again.
-func (c *Compiler) lookup(a ir.Var, imm, n int64, table int32, slow func(again asm.Label)) {
-	again := c.NewLabel()
-	l := c.outOfLine(func() { slow(again) })
-	c.Bind(again)
+// lookup leaves in tmp the host address of A+Imm, for an access of n bytes. slow is the piece for a miss, which comes back to its label again.
+func (c *Compiler) lookup(a ir.Var, imm, n int64, table int32, slow piece) {
+	slow.again, slow.table = c.NewLabel(), table
+	l := c.cold(slow)
+	c.Bind(slow.again)
 	if r, ok := pinned(a); ok {
 		if imm != 0 {
 			c.RM(asm.LEA, asm.S64, tmp, asm.At(r, int32(imm)))
@@ -55,7 +55,6 @@ func (c *Compiler) lookup(a ir.Var, imm, n int64, table int32, slow func(again a
 
 // zeroBlock writes 64 bytes by way of a scratch SSE register.
 func zeroBlock(c *Compiler, in *ir.Inst) {
-	i := *in
 	c.RM(asm.MOV, asm.S64, tmp, state(offZeroFast))
 	c.RM(asm.MOV, asm.S64, tmp2, state(offPriv))
 	c.RR(asm.BT, asm.S64, tmp, tmp2)
@@ -64,7 +63,7 @@ func zeroBlock(c *Compiler, in *ir.Inst) {
 	c.load(tmp, in.A)
 	c.RI(asm.AND, asm.S64, tmp, -hart.CacheBlock)
 	c.entry(tmp2, tmp)
-	c.translate(offStores, hart.CacheBlock, c.outOfLine(func() { c.missed(&i, c.routines.MissStore, offStores, again) }))
+	c.translate(offStores, hart.CacheBlock, c.cold(piece{emit: missPiece, in: *in, routine: c.routines.MissStore, table: offStores, again: again}))
 	if c.has.Has(asm.HasAVX) {
 		c.XXX(asm.VXORPS, ftmp, ftmp, ftmp)
 	} else {
@@ -98,12 +97,12 @@ func (c *Compiler) translate(table int32, n int64, miss asm.Label) {
 	c.RM(asm.ADD, asm.S64, tmp, asm.Indexed(base, tmp2, 1, table+8)) // the host's page
 }
 
-// missed is the slow path of an access: the routine fills the entry and returns, or does not return. On entry tmp is address XOR tag.
-func (c *Compiler) missed(in *ir.Inst, routine uintptr, table int32, again asm.Label) {
-	c.RM(asm.XOR, asm.S64, tmp, asm.Indexed(base, tmp2, 1, table))
-	c.MovImm(tmp2, c.place(in))
-	c.CallTo(routine)
-	c.Jmp(again)
+// missPiece is the slow path of an access: the routine fills the entry and returns, or does not return. On entry tmp is address XOR tag.
+func missPiece(c *Compiler, p *piece) {
+	c.RM(asm.XOR, asm.S64, tmp, asm.Indexed(base, tmp2, 1, p.table))
+	c.MovImm(tmp2, c.place(&p.in))
+	c.CallTo(p.routine)
+	c.Jmp(p.again)
 }
 
 // place packs where an instruction is: its offset, and how much of the block retires before it and is not taken from the budget yet.
@@ -116,12 +115,11 @@ func (c *Compiler) hostAddress(in *ir.Inst, store bool) asm.Mem {
 	if in.Has(ir.Grouped) {
 		return asm.At(group, int32(in.Imm))
 	}
-	i := *in
 	table, routine := offLoads, c.routines.MissLoad
 	if store {
 		table, routine = offStores, c.routines.MissStore
 	}
-	c.lookup(in.A, in.Imm, in.Width.Bytes(), table, func(again asm.Label) { c.missed(&i, routine, table, again) })
+	c.lookup(in.A, in.Imm, in.Width.Bytes(), table, piece{emit: missPiece, in: *in, routine: routine})
 	return asm.At(tmp, 0)
 }
 
@@ -169,26 +167,29 @@ func storeInt(c *Compiler, in *ir.Inst) {
 
 // groupCheck leaves in the group register the host address of A+Imm, from where Span bytes may be accessed.
 func groupCheck(c *Compiler, in *ir.Inst) {
-	i := *in
-	span := int64(in.Raw)
 	table, routine := offLoads, c.routines.MissLoad
 	if in.Has(ir.Signed) {
 		table, routine = offStores, c.routines.MissStore
 	}
-	c.lookup(in.A, in.Imm, span, table, func(again asm.Label) {
-		// Over the end of the page, or not there: only the latter can be mended.
-		plain := c.outOfLine(func() {
-			c.settle(int(i.N))
-			c.link(int32(i.Off), true)
-		})
-		c.RM(asm.XOR, asm.S64, tmp, asm.Indexed(base, tmp2, 1, table))
-		c.RR(asm.MOV, asm.S32, group, tmp)
-		c.RI(asm.AND, asm.S32, group, memory.PageMask)
-		c.RI(asm.CMP, asm.S32, group, int32(memory.PageSize-span))
-		c.Jcc(asm.CondA, plain)
-		c.MovImm(tmp2, c.place(&i)|placeGroup)
-		c.CallTo(routine)
-		c.Jmp(again)
-	})
+	c.lookup(in.A, in.Imm, int64(in.Raw), table, piece{emit: groupPiece, in: *in, routine: routine})
 	c.RR(asm.MOV, asm.S64, group, tmp)
+}
+
+// groupPiece is the slow path of a group's check: over the end of the page, or not there, of which only the latter can be mended.
+func groupPiece(c *Compiler, p *piece) {
+	plain := c.cold(piece{emit: plainPiece, in: p.in})
+	c.RM(asm.XOR, asm.S64, tmp, asm.Indexed(base, tmp2, 1, p.table))
+	c.RR(asm.MOV, asm.S32, group, tmp)
+	c.RI(asm.AND, asm.S32, group, memory.PageMask)
+	c.RI(asm.CMP, asm.S32, group, int32(memory.PageSize-p.in.Raw))
+	c.Jcc(asm.CondA, plain)
+	c.MovImm(tmp2, c.place(&p.in)|placeGroup)
+	c.CallTo(p.routine)
+	c.Jmp(p.again)
+}
+
+// plainPiece goes on in the translation without groups.
+func plainPiece(c *Compiler, p *piece) {
+	c.settle(int(p.in.N))
+	c.link(int32(p.in.Off), true)
 }

@@ -18,7 +18,7 @@ const (
 	KindPoll  Kind = iota // the budget is used up, or something asks for attention
 	KindStep              // the interpreter has to execute the instruction at PC
 	KindFind              // there is no code known for PC
-	KindLink              // likewise; the jump that State.ExitArg names, in code of the guest page Scratch[0], can be completed
+	KindLink              // likewise; a jump can be completed: State.ExitArg is the address of its [Link]
 	KindCheck             // an interrupt may have become deliverable
 	// KindMissLoad and KindMissStore: the TLB has no entry for the address in State.ExitArg. State.Scratch[0] is the instruction's
 	// [Place]; PC is stale. Generated code is entered again at Routines.Resume when there is an entry.
@@ -27,9 +27,29 @@ const (
 	NumKinds
 )
 
-// LinkPlain is the bit of a link's argument that asks for a block without groups; the others are the distance of the
-// displacement to be changed from the start of generated code.
-const LinkPlain = 1 << 31
+// Link says what a jump that can be completed leads to. It lies where State.ExitArg points, in generated code, behind the place of the jump's
+// displacement.
+type Link uint32
+
+const (
+	linkOffset   = memory.PageMask
+	linkPlain    = 1 << memory.PageShift
+	linkDistance = memory.PageShift + 1
+)
+
+func makeLink(target int32, plain bool, distance int) Link {
+	l := Link(target) | Link(distance)<<linkDistance
+	if plain {
+		l |= linkPlain
+	}
+	return l
+}
+
+// Plain asks for a block without groups.
+func (l Link) Plain() bool { return l&linkPlain != 0 }
+
+// Distance is that from the displacement to be changed to the link.
+func (l Link) Distance() uint32 { return uint32(l >> linkDistance) }
 
 // Place packs where an access is.
 type Place uint64
@@ -93,7 +113,7 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 	c.M(asm.JMP, asm.S64, state(offTarget))
 
 	r.Resume = here()
-	c.RM(asm.MOV, asm.S64, group, scratch(savedGroup))
+	c.RM(asm.MOV, asm.S64, group, scratch(6))
 	c.Plain(asm.RET)
 
 	// Leave: the kind is in tmp.
@@ -124,8 +144,10 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 	leaveAs(KindStep)
 
 	r.Link = here()
+	c.R(asm.POP, asm.S64, tmp)
 	c.MR(asm.MOV, asm.S64, state(offExitArg), tmp)
-	c.MR(asm.MOV, asm.S64, scratch(0), group)
+	c.RM(asm.MOV, asm.S32, tmp2, asm.At(tmp, 0))
+	c.RI(asm.AND, asm.S32, tmp2, linkOffset)
 	leaveAt(KindLink)
 
 	r.Check = here()
@@ -136,7 +158,7 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 
 	// Find fills the jump cache from the table of the page's translations, which the fetch entry of the page knows.
 	r.Find = here()
-	notFound, missing, there := c.NewLabel(), c.NewLabel(), c.NewLabel()
+	notFound := c.NewLabel()
 	c.RR(asm.MOV, asm.S64, tmp2, tmp)
 	c.RI(asm.SHR, asm.S64, tmp2, memory.PageShift-fetchShift)
 	c.RI(asm.AND, asm.S32, tmp2, fetchMask)
@@ -144,7 +166,7 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 	c.RR(asm.MOV, asm.S64, asm.RDX, tmp)
 	c.RI(asm.AND, asm.S64, asm.RDX, ^memory.PageMask)
 	c.RM(asm.CMP, asm.S64, asm.RDX, asm.At(tmp2, bankFetch+fetchTag))
-	c.Jcc(asm.CondNE, missing)
+	c.Jcc(asm.CondNE, notFound)
 	c.RM(asm.MOV, asm.S64, asm.RDX, asm.At(tmp2, bankFetch+fetchTable))
 	c.RR(asm.TEST, asm.S64, asm.RDX, asm.RDX)
 	c.Jcc(asm.CondE, notFound)
@@ -168,7 +190,6 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 	c.MR(asm.MOV, asm.S64, asm.At(tmp2, 8), asm.RDX)
 	c.R(asm.JMP, asm.S64, asm.RDX)
 	c.Bind(notFound)
-	c.Bind(there)
 	c.MR(asm.MOV, asm.S64, state(offPC), tmp)
 	leaveAs(KindFind)
 
@@ -190,9 +211,6 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 	c.MR(asm.ADD, asm.S64, state(offInstretEnd), tmp2)
 	c.JmpTo(dispatch)
 	c.Bind(out)
-	c.Bind(missing)
-	c.fillFetch(notFound)
-	c.Jmp(there)
 	c.MR(asm.MOV, asm.S64, state(offPC), tmp)
 	leaveAs(KindPoll)
 
@@ -213,9 +231,15 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 	c.goTo(dispatch)
 
 	r.MissLoad = here()
-	c.miss(mmu.Load, offLoads, func() { leaveAs(KindMissLoad) })
+	miss := func(k Kind) {
+		c.MR(asm.MOV, asm.S64, state(offExitArg), tmp)
+		c.MR(asm.MOV, asm.S64, scratch(0), tmp2)
+		c.MR(asm.MOV, asm.S64, scratch(6), group) // in the middle of a block: it may be in use
+		leaveAs(k)
+	}
+	miss(KindMissLoad)
 	r.MissStore = here()
-	c.miss(mmu.Store, offStores, func() { leaveAs(KindMissStore) })
+	miss(KindMissStore)
 
 	c.privileged(here, stepPC, checkAt, dispatch)
 

@@ -115,6 +115,14 @@ func (a *Assembler) Quad(v uint64) {
 	}
 }
 
+// Long writes 4 bytes of data, little-endian.
+func (a *Assembler) Long(v uint32) {
+	if a.room() {
+		binary.LittleEndian.PutUint32(a.buf[a.pos:], v)
+		a.pos += 4
+	}
+}
+
 // Align advances, over no-operations, to an address of execution that is a multiple of n, a power of two.
 func (a *Assembler) Align(n int) {
 	a.Nop(-int(a.base+uintptr(a.pos)) & (n - 1))
