@@ -70,6 +70,7 @@ type Machine struct {
 	inRegion map[*code.Region]*residents
 	pages    map[uint64]*page
 	tables   []byte // mapping that tables are cut from
+	byPage   tables // those of watched pages
 	spare    []*table
 	epoch    uint64 // counts drops: a hart that has seen another number remembers what is gone
 	freed    uint64 // counts regions freed
@@ -140,6 +141,9 @@ func (m *Machine) start(has asm.Feature, pages int) error {
 	if err != nil {
 		return fmt.Errorf("mapping the tables of translations: %w", err)
 	}
+	if m.byPage, err = newTables(m.ram); err != nil {
+		return err
+	}
 	for i := range pages {
 		// Safe: the mapping is page aligned and that many tables long, holds no pointers, and stays until Close.
 		m.spare = append(m.spare, (*table)(unsafe.Pointer(&m.tables[i*int(unsafe.Sizeof(table{}))])))
@@ -185,7 +189,7 @@ func Try() (asm.Feature, error) {
 func (m *Machine) release() error {
 	var err error
 	if m.tables != nil {
-		err = unix.Munmap(m.tables)
+		err = errors.Join(unix.Munmap(m.tables), m.byPage.close())
 		m.tables, m.spare, m.pages = nil, nil, nil
 	}
 	return errors.Join(err, m.arena.Close())
@@ -223,6 +227,7 @@ func (e *Engine) page(gpa uint64) (*page, error) {
 		m.mu.Lock()
 		if m.pages[gpa] == p && p.cleared == cleared {
 			p.watched = true
+			m.byPage.put(gpa, p.table)
 		}
 		m.mu.Unlock()
 	}
@@ -371,6 +376,7 @@ func (m *Machine) clear(p *page) {
 	clear(p.plain)
 	if p.watched {
 		p.watched = false
+		m.byPage.put(p.gpa, nil)
 		m.ram.Code().Clear(memory.GPA(p.gpa))
 	}
 	feeds := p.feeds

@@ -57,6 +57,7 @@ func (m *Machine) New(h *hart.Hart, pages int) (*Engine, error) {
 	if err := e.memory.open(h, &m.routines); err != nil {
 		return nil, err
 	}
+	h.Tables = m.byPage.base()
 	h.State.Current = uint64(uintptr(unsafe.Pointer(&h.TLB.Current)))
 	h.TLB.ForgetAll()
 	if p, ok := h.Clock.TSC(); ok && p.Shift == 64 {
@@ -185,7 +186,7 @@ func (e *Engine) find() (target uintptr, how outcome) {
 	if !e.unchanged(f, pc, gpa) {
 		return 0, again
 	}
-	f.Table = e.m.tableOf(gpa)
+	f.Table = e.m.byPage.get(gpa)
 	return uintptr(e.m.arena.Base()) + uintptr(outer), found
 }
 
@@ -200,16 +201,6 @@ func (e *Engine) forget() {
 	if t := &e.h.TLB; t.Forget != 0 || t.ForgetCount != 0 {
 		e.memory.forget(e.h)
 	}
-}
-
-// tableOf is the host address of the table of a page, or 0.
-func (m *Machine) tableOf(gpa uint64) uint64 {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if p := m.pages[gpa]; p != nil && p.watched {
-		return uint64(uintptr(unsafe.Pointer(p.table)))
-	}
-	return 0
 }
 
 // nextPage is the first halfword of the page after the one that is executed now. Machine.mu is held, so nothing may wait.

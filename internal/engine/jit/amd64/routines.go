@@ -113,7 +113,7 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 	c.M(asm.JMP, asm.S64, state(offTarget))
 
 	r.Resume = here()
-	c.RM(asm.MOV, asm.S64, group, scratch(6))
+	c.RM(asm.MOV, asm.S64, group, scratch(savedGroup))
 	c.Plain(asm.RET)
 
 	// Leave: the kind is in tmp.
@@ -158,7 +158,7 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 
 	// Find fills the jump cache from the table of the page's translations, which the fetch entry of the page knows.
 	r.Find = here()
-	notFound := c.NewLabel()
+	notFound, missing, there := c.NewLabel(), c.NewLabel(), c.NewLabel()
 	c.RR(asm.MOV, asm.S64, tmp2, tmp)
 	c.RI(asm.SHR, asm.S64, tmp2, memory.PageShift-fetchShift)
 	c.RI(asm.AND, asm.S32, tmp2, fetchMask)
@@ -166,8 +166,9 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 	c.RR(asm.MOV, asm.S64, asm.RDX, tmp)
 	c.RI(asm.AND, asm.S64, asm.RDX, ^memory.PageMask)
 	c.RM(asm.CMP, asm.S64, asm.RDX, asm.At(tmp2, bankFetch+fetchTag))
-	c.Jcc(asm.CondNE, notFound)
+	c.Jcc(asm.CondNE, missing)
 	c.RM(asm.MOV, asm.S64, asm.RDX, asm.At(tmp2, bankFetch+fetchTable))
+	c.Bind(there)
 	c.RR(asm.TEST, asm.S64, asm.RDX, asm.RDX)
 	c.Jcc(asm.CondE, notFound)
 	c.RR(asm.MOV, asm.S32, tmp2, tmp)
@@ -189,6 +190,9 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 	c.RM(asm.MOV, asm.S64, asm.RDX, state(offScratch+8))
 	c.MR(asm.MOV, asm.S64, asm.At(tmp2, 8), asm.RDX)
 	c.R(asm.JMP, asm.S64, asm.RDX)
+	c.Bind(missing)
+	c.fillFetch(notFound)
+	c.Jmp(there)
 	c.Bind(notFound)
 	c.MR(asm.MOV, asm.S64, state(offPC), tmp)
 	leaveAs(KindFind)
@@ -231,15 +235,9 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 	c.goTo(dispatch)
 
 	r.MissLoad = here()
-	miss := func(k Kind) {
-		c.MR(asm.MOV, asm.S64, state(offExitArg), tmp)
-		c.MR(asm.MOV, asm.S64, scratch(0), tmp2)
-		c.MR(asm.MOV, asm.S64, scratch(6), group) // in the middle of a block: it may be in use
-		leaveAs(k)
-	}
-	miss(KindMissLoad)
+	c.miss(mmu.Load, offLoads, func() { leaveAs(KindMissLoad) })
 	r.MissStore = here()
-	miss(KindMissStore)
+	c.miss(mmu.Store, offStores, func() { leaveAs(KindMissStore) })
 
 	c.privileged(here, stepPC, checkAt, dispatch)
 
