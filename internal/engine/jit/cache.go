@@ -65,6 +65,7 @@ type Machine struct {
 	harts    []*Engine
 	compiler *amd64.Compiler
 	block    ir.Block
+	builder  rv64.Builder
 	scratch  []ir.Inst
 	region   *code.Region
 	inRegion map[*code.Region]*residents
@@ -306,7 +307,7 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 		Next:  func() (uint16, uint64, bool) { return e.nextPage(p) },
 	}
 	b := &m.block
-	rv64.Build(b, &source, off, plain)
+	m.builder.Build(b, &source, off, plain)
 	if !plain {
 		m.scratch = optimize.Group(b.Insts, m.scratch)
 		b.Insts, m.scratch = m.scratch, b.Insts

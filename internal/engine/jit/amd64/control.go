@@ -101,11 +101,7 @@ func (c *Compiler) far(target int64) {
 		c.link(int32(target), false)
 		return
 	}
-	l := c.outOfLine(func() {
-		c.MovImm(tmp2, uint64(uint32(target)))
-		c.JmpTo(c.routines.Poll)
-	})
-	c.Jcc(asm.CondLE, l)
+	c.Jcc(asm.CondLE, c.cold(piece{emit: pollPiece, in: ir.Inst{Imm: target}}))
 	c.address(tmp, target)
 	c.lookupJump()
 }
@@ -127,23 +123,14 @@ func jump(c *Compiler, in *ir.Inst) {
 			c.far(target)
 			return
 		}
-		l := c.outOfLine(func() {
-			c.MovImm(tmp2, uint64(uint32(target)))
-			c.JmpTo(c.routines.Poll)
-		})
-		c.Jcc(asm.CondLE, l)
+		c.Jcc(asm.CondLE, c.cold(piece{emit: pollPiece, in: *in}))
 		c.link(int32(target), false)
 		return
 	}
 	c.pushReturn(in)
 	c.retire(retired)
 	resume := c.NewLabel()
-	poll := c.outOfLine(func() {
-		c.MovImm(tmp2, uint64(uint32(target)))
-		c.CallTo(c.routines.Poll)
-		c.Jmp(resume)
-	})
-	c.Jcc(asm.CondLE, poll)
+	c.Jcc(asm.CondLE, c.cold(piece{emit: pollCallPiece, in: *in, again: resume}))
 	if !inside(target) {
 		c.address(tmp, target)
 		c.lookupCall(resume)
@@ -165,14 +152,35 @@ func (c *Compiler) pushReturn(in *ir.Inst) {
 	c.address(tmp, int64(in.Off)+int64(in.Len))
 	c.put(in.Dst, tmp)
 	resume := c.NewLabel()
-	full := c.outOfLine(func() {
-		c.RI(asm.OR, asm.S64, asm.RSP, ShadowTop)
-		c.Jmp(resume)
-	})
+	full := c.cold(piece{emit: fullPiece, again: resume})
 	c.RI(asm.TEST, asm.S32, asm.RSP, shadowMask)
 	c.Jcc(asm.CondE, full)
 	c.Bind(resume)
 	c.R(asm.PUSH, asm.S64, tmp)
+}
+
+// pollPiece looks at the world and goes on at an offset; pollCallPiece does so for a call.
+func pollPiece(c *Compiler, p *piece) {
+	c.MovImm(tmp2, uint64(uint32(p.in.Imm)))
+	c.JmpTo(c.routines.Poll)
+}
+
+func pollCallPiece(c *Compiler, p *piece) {
+	c.MovImm(tmp2, uint64(uint32(p.in.Imm)))
+	c.CallTo(c.routines.Poll)
+	c.Jmp(p.again)
+}
+
+// fullPiece starts the shadow stack again at its top.
+func fullPiece(c *Compiler, p *piece) {
+	c.RI(asm.OR, asm.S64, asm.RSP, ShadowTop)
+	c.Jmp(p.again)
+}
+
+// findCallPiece calls the code for an address that the jump cache does not have.
+func findCallPiece(c *Compiler, p *piece) {
+	c.CallTo(c.routines.Find)
+	c.Jmp(p.again)
 }
 
 // landing is where a call returns to: the guest's half of the frame says what the page's address is.
@@ -208,11 +216,7 @@ func (c *Compiler) lookupJump() {
 func (c *Compiler) lookupCall(resume asm.Label) {
 	c.index()
 	c.RM(asm.CMP, asm.S64, tmp, asm.Indexed(group, tmp2, 8, 0))
-	miss := c.outOfLine(func() {
-		c.CallTo(c.routines.Find)
-		c.Jmp(resume)
-	})
-	c.Jcc(asm.CondNE, miss)
+	c.Jcc(asm.CondNE, c.cold(piece{emit: findCallPiece, again: resume}))
 	c.M(asm.CALL, asm.S64, asm.Indexed(group, tmp2, 8, 8))
 }
 

@@ -9,6 +9,7 @@ package code
 // its generation, too; when that has moved on, the block is gone.
 
 import (
+	"encoding/binary"
 	"fmt"
 	"sync/atomic"
 )
@@ -69,7 +70,7 @@ func (r *Region) Trim(n int) {
 	if n < 0 || n > r.used-r.last {
 		panic(fmt.Sprintf("code: trim of a block of %d bytes to %d", r.used-r.last, n))
 	}
-	poison(r.mem[r.last+n : r.used])
+	poisonWritten(r.mem[r.last+n : r.used])
 	r.used = r.last + n
 }
 
@@ -115,6 +116,30 @@ func (r *Region) move(from, to regionState) {
 		panic(fmt.Sprintf("code: region at %#x is in state %d, not %d", uintptr(r.base), r.state, from))
 	}
 	r.state = to
+}
+
+// poisonWritten is poison for memory that was poison and has been written from its start on, but not to its end.
+func poisonWritten(b []byte) {
+	const chunk = 256
+	for len(b) > chunk {
+		if binary.LittleEndian.Uint64(b[chunk-8:]) == poisoned && binary.LittleEndian.Uint64(b[chunk-16:]) == poisoned && untouched(b[:chunk]) {
+			return
+		}
+		poison(b[:chunk])
+		b = b[chunk:]
+	}
+	poison(b)
+}
+
+const poisoned = 0xCCCC_CCCC_CCCC_CCCC
+
+func untouched(b []byte) bool {
+	for ; len(b) >= 8; b = b[8:] {
+		if binary.LittleEndian.Uint64(b) != poisoned {
+			return false
+		}
+	}
+	return true
 }
 
 // poison fills memory with INT3, so that a jump to where no code is ends at once and loudly, not somewhere later.

@@ -30,11 +30,23 @@ const MaxGuest = 96
 
 // Build fills b with the block that starts at an offset. b's memory is used again.
 func Build(b *ir.Block, code *Code, start uint16, plain bool) {
+	new(Builder).Build(b, code, start, plain)
+}
+
+// Builder is what makes blocks, kept from one to the next because it is large.
+type Builder struct{ builder }
+
+// Build is the function Build.
+func (r *Builder) Build(b *ir.Block, code *Code, start uint16, plain bool) {
 	*b = ir.Block{Page: code.Page, Start: start, Plain: plain, Insts: b.Insts[:0], Watches: b.Watches[:0]}
-	f := builder{Block: b, code: code, off: int(start)}
+	f := &r.builder
+	f.Block, f.code, f.off, f.done = b, code, int(start), false
 	for !f.done {
 		f.instruction()
 	}
+	clear(f.starts[start/2 : min(f.off/2+1, len(f.starts))])
+	clear(f.joins[:])
+	f.Block, f.code = nil, nil
 }
 
 // builder makes one block: straight on from its start, over branches and calls. Where a branch of the block leads to an instruction of the
