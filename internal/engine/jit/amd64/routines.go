@@ -82,6 +82,7 @@ type Routines struct {
 	Check                               uintptr // tmp2: offset
 	MissLoad, MissStore                 uintptr // called; tmp: address, tmp2: place
 	Ecall, TrapReturn                   uintptr // tmp2: offset
+	ReadFlags, WriteFlags               uintptr // called; fflags in RDX
 	ReadStatus                          uintptr // called; answers in RDX
 	WriteStatus, SetStatus, ClearStatus uintptr // called; tmp: source; see status
 }
@@ -240,6 +241,7 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 	c.miss(mmu.Store, offStores, func() { leaveAs(KindMissStore) })
 
 	c.privileged(here, stepPC, checkAt, dispatch)
+	c.flagRoutines(here)
 
 	code, err := c.Finish()
 	return c.routines, code, err

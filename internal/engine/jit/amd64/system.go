@@ -30,6 +30,10 @@ var plainCSRs = map[int64]struct {
 }
 
 func accessCSR(c *Compiler, in *ir.Inst) {
+	if in.Imm == riscv.CSRFflags {
+		accessFlags(c, in)
+		return
+	}
 	if in.Imm == riscv.CSRSstatus {
 		status(c, in)
 		return

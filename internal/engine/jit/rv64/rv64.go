@@ -349,6 +349,15 @@ func (f *builder) csr(i *riscv.Inst, r *row, n ir.Inst) {
 		}
 		f.emit(n)
 		return
+	case riscv.CSRFflags:
+		if writes && r.op != ir.WriteCSR {
+			break
+		}
+		if !writes {
+			n.Op = ir.ReadCSR
+		}
+		f.float(n)
+		return
 	case riscv.CSRSstatus:
 		if !writes {
 			n.Op = ir.ReadCSR
