@@ -243,6 +243,11 @@ func (e *Engine) enter(target uintptr, budget, refill int64) (left int64, exit e
 		kind := e.call(target)
 		e.exits[kind]++
 		switch kind {
+		case amd64.KindHost:
+			if target = e.host(); target != 0 {
+				continue
+			}
+			return max(h.Budget-1, 0), 0, false
 		case amd64.KindMissLoad, amd64.KindMissStore:
 			acc := mmu.Load
 			if kind == amd64.KindMissStore {

@@ -30,7 +30,7 @@ func loop(t *testing.T) []byte {
 	a.R(riscv.ADD, asm.A2, asm.A2, asm.A3)
 	a.I(riscv.ADDI, asm.Zero, asm.Zero, 0)
 	a.Store(riscv.SD, asm.A2, 16, asm.A1)
-	a.CSR(riscv.CSRRS, asm.A4, riscv.CSRMstatus, asm.Zero)
+	a.Op(riscv.WRS_NTO)
 	a.I(riscv.ADDI, asm.A0, asm.A0, -1)
 	a.B(riscv.BNE, asm.A0, asm.Zero, "loop")
 	a.Op(riscv.WFI)
@@ -67,7 +67,7 @@ func TestReport(t *testing.T) {
 	m := runLoop(t, jit.Options{CodeSize: 4 << 20, MaxGuest: 50})
 	got := figures(m.engines[0].Report())
 	for name, want := range map[string]string{
-		"interpreted one by one: about, csrrs":                 "93", // three samples of a hundred
+		"interpreted one by one: about, wrs.nto":               "93", // three samples of a hundred
 		"interpreted one by one: all":                          "101",
 		"translator: stale pages dropped":                      "0",
 		"translator's settings: code memory, KiB":              "4096",
@@ -136,7 +136,7 @@ func TestDumpShowsGuestIntermediateAndHost(t *testing.T) {
 		`group \[x11\+0x0\] 24 bytes, write +\+[0-9a-f]+  `,
 		`load\.64\.[a-z.]*grouped x12 = \[x11\+0x0\] +\+[0-9a-f]+  mov r8,QWORD PTR \[rdx\]`,
 		`^  8000[0-9a-f]+  addi zero, ?zero, ?0$`,
-		`csrrs a4, ?mstatus, ?zero +step +\+[0-9a-f]+  `,
+		`wrs.nto +step +\+[0-9a-f]+  `,
 		`jmp 0x[0-9a-f]+  ; Step$`,
 		`\(out of line\) +\+[0-9a-f]+  `,
 		`j[a-z]+ \+0x[0-9a-f]+$`,

@@ -19,6 +19,7 @@ var kindNames = [NumKinds]string{
 	KindCheck:     "interrupt checks",
 	KindMissLoad:  "TLB misses, loads",
 	KindMissStore: "TLB misses, stores",
+	KindHost:      "instructions done in Go",
 }
 
 func (k Kind) String() string {

@@ -24,6 +24,9 @@ const (
 	// [Place]; PC is stale. Generated code is entered again at Routines.Resume when there is an entry.
 	KindMissLoad
 	KindMissStore
+	// KindHost: Go has to execute the instruction State.ExitArg, whose offset in the page is in State.Scratch[0]; PC is stale. Routines.Resume
+	// continues behind it.
+	KindHost
 	NumKinds
 )
 
@@ -81,6 +84,7 @@ type Routines struct {
 	Link                                uintptr // tmp: argument, tmp2: offset, group: guest physical page
 	Check                               uintptr // tmp2: offset
 	MissLoad, MissStore                 uintptr // called; tmp: address, tmp2: place
+	Host                                uintptr // called; tmp: the instruction, tmp2: offset
 	Ecall, TrapReturn                   uintptr // tmp2: offset
 	ReadFlags, WriteFlags               uintptr // called; fflags in RDX
 	ReadStatus                          uintptr // called; answers in RDX
@@ -239,6 +243,11 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 	c.miss(mmu.Load, offLoads, func() { leaveAs(KindMissLoad) })
 	r.MissStore = here()
 	c.miss(mmu.Store, offStores, func() { leaveAs(KindMissStore) })
+
+	r.Host = here()
+	c.MR(asm.MOV, asm.S64, state(offExitArg), tmp)
+	c.MR(asm.MOV, asm.S64, scratch(0), tmp2)
+	leaveAs(KindHost)
 
 	c.privileged(here, stepPC, checkAt, dispatch)
 	c.flagRoutines(here)

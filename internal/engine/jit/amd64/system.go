@@ -16,6 +16,16 @@ var systems = map[ir.Op]func(*Compiler, *ir.Inst){
 	ir.SetCSR:     accessCSR,
 	ir.ClearCSR:   accessCSR,
 	ir.ReadTime:   readTime,
+	ir.Host:       doInGo,
+}
+
+// doInGo has the engine execute an instruction. The block goes on only where its code, and the mode that it executes in, are the same.
+func doInGo(c *Compiler, in *ir.Inst) {
+	c.settle(int(in.N))
+	c.MovImm(tmp, uint64(in.Raw))
+	c.MovImm(tmp2, uint64(in.Off))
+	c.CallTo(c.routines.Host)
+	c.fpChecked = false
 }
 
 // plainCSRs are registers without effects: where they are, and the bits that are always 0.

@@ -206,6 +206,8 @@ const (
 	// Entry is a place that jumps lead to: of this block, and of others, for which it is an entry as its start is.
 	Entry
 
+	Host // the engine executes the guest instruction Raw at Off in Go, and the block goes on unless what it is made of has changed
+
 	// GuardNext leaves, as Step does, unless the next page of the address space is the guest physical page Imm.
 	GuardNext
 

@@ -24,7 +24,7 @@ var opNames = [NumOps]string{
 	AtomicSwap: "atomicswap", AtomicAdd: "atomicadd", AtomicXor: "atomicxor", AtomicAnd: "atomicand", AtomicOr: "atomicor",
 	AtomicMinS: "atomicmins", AtomicMaxS: "atomicmaxs", AtomicMinU: "atomicminu", AtomicMaxU: "atomicmaxu",
 	CompareSwap: "compareswap", Fence: "fence", Pause: "pause",
-	Branch: "branch", Jump: "jump", JumpReg: "jumpreg", Step: "step", GuardNext: "guardnext",
+	Branch: "branch", Jump: "jump", JumpReg: "jumpreg", Step: "step", Host: "host", GuardNext: "guardnext",
 	Ecall: "ecall", TrapReturn: "trapreturn", ReadCSR: "readcsr", WriteCSR: "writecsr", SetCSR: "setcsr", ClearCSR: "clearcsr",
 	ReadTime: "readtime",
 	FAdd:     "fadd", FSub: "fsub", FMul: "fmul", FDiv: "fdiv", FSqrt: "fsqrt",
@@ -97,7 +97,7 @@ func (i *Inst) String() string {
 		arg("%v =", i.Dst)
 	}
 	switch i.Op {
-	case Nop, Entry, Step, Fence, Pause, Ecall, TrapReturn, ReadTime:
+	case Nop, Entry, Step, Host, Fence, Pause, Ecall, TrapReturn, ReadTime:
 	case Const, FConst:
 		arg("%s", hex(i.Imm))
 	case Page:
@@ -163,7 +163,7 @@ func (i *Inst) sized() bool {
 // writes says that Dst means something.
 func (i *Inst) writes() bool {
 	switch i.Op {
-	case Nop, Entry, ZeroBlock, Store, FStore, Group, Fence, Pause, Branch, Step, GuardNext, Ecall, TrapReturn:
+	case Nop, Entry, ZeroBlock, Store, FStore, Group, Fence, Pause, Branch, Step, Host, GuardNext, Ecall, TrapReturn:
 		return false
 	case Jump, JumpReg:
 		return i.Has(Call)

@@ -80,6 +80,11 @@ func (f *builder) step(raw uint32, length uint8) {
 	f.last(ir.Inst{Op: ir.Step, Raw: raw, Len: length})
 }
 
+// host emits an instruction that the engine executes.
+func (f *builder) host(raw uint32, length uint8) {
+	f.emit(ir.Inst{Op: ir.Host, Dst: ir.None, A: ir.None, B: ir.None, C: ir.None, Raw: raw, Len: length})
+}
+
 func (f *builder) half(off int) uint16 { return binary.LittleEndian.Uint16(f.code.Bytes[off:]) }
 
 // instruction translates one guest instruction.
@@ -216,6 +221,8 @@ func (f *builder) lower(i *riscv.Inst, raw uint32) {
 		f.csr(i, r, n)
 	case shapeSystem:
 		f.last(n)
+	case shapeHost:
+		f.host(raw, i.Len)
 	case shapeFRRR:
 		n.Dst, n.A, n.B, n.C = ir.F(i.Rd), ir.F(i.Rs1), ir.F(i.Rs2), ir.F(i.Rs3)
 		f.float(n)
@@ -251,7 +258,7 @@ func (f *builder) fence(n ir.Inst) {
 	n.Op, n.Dst, n.A, n.B = ir.Fence, ir.None, ir.None, ir.None
 	switch {
 	case n.Raw == pause:
-		f.step(n.Raw, n.Len)
+		f.host(n.Raw, n.Len)
 	case n.Raw&writes != 0 && n.Raw&reads != 0 || n.Raw&mode != 0:
 		f.emit(n)
 	}
@@ -321,7 +328,7 @@ func (f *builder) jalr(i *riscv.Inst, n ir.Inst) {
 	f.last(n)
 }
 
-// csr translates those accesses that generated code does by itself; the others are steps.
+// csr translates those accesses that generated code does by itself; the others are the engine's.
 func (f *builder) csr(i *riscv.Inst, r *row, n ir.Inst) {
 	num := uint16(i.Imm)
 	reads := i.Rd != 0
@@ -365,5 +372,5 @@ func (f *builder) csr(i *riscv.Inst, r *row, n ir.Inst) {
 		f.emit(n)
 		return
 	}
-	f.step(n.Raw, n.Len)
+	f.host(n.Raw, n.Len)
 }

@@ -27,6 +27,7 @@ const (
 	shapeCSR    // rd, csr, rs1
 	shapeCSRI   // rd, csr, zimm
 	shapeSystem // ends the block, and knows by itself
+	shapeHost   // done by the engine
 	shapeFence
 	shapeFRRR // f registers: rd, rs1, rs2, rs3, rm
 	shapeFRR
@@ -198,6 +199,10 @@ var table = [riscv.NumOps]row{
 	riscv.CSRRCI: {shape: shapeCSRI, op: ir.ClearCSR},
 	riscv.ECALL:  {shape: shapeSystem, op: ir.Ecall},
 	riscv.SRET:   {shape: shapeSystem, op: ir.TrapReturn},
+
+	riscv.SFENCE_VMA: {shape: shapeHost},
+	riscv.SINVAL_VMA: {shape: shapeHost},
+	riscv.FENCE_I:    {shape: shapeHost},
 
 	riscv.CBO_ZERO:   {shapeAMO, ir.ZeroBlock, ir.W64, 0, 0},
 	riscv.PREFETCH_I: {shape: shapeNop},
