@@ -1,6 +1,7 @@
 # make run    builds, obtains the default guest once, boots it to a shell
 # make test   everything CI runs
 # make lockstep-boot  the default guest on two engines in lock step; ENGINE=jit, ARGS as test/lockstepboot has them
+# make stress  stress-ng in the guest for five minutes
 # make bench  the figures of SPECIFICATION.md
 # make bench-engine  vm and QEMU side by side
 
@@ -9,7 +10,7 @@ VM      := bin/vm
 SOURCES := $(shell find . -name '*.go' -o -name '*.s' -o -name '*.sh') go.mod go.sum
 export CGO_ENABLED = 0
 
-.PHONY: run build test tools lint cross unit race boot lockstep-boot fuzz bench bench-engine clean
+.PHONY: run build test tools lint cross unit race boot stress lockstep-boot fuzz bench bench-engine clean
 
 run: build
 	$(VM) run
@@ -44,9 +45,20 @@ race:
 unit:
 	$(GO) test -timeout 15m ./...
 
-# The boots: Debian's kernel, disks, firmware, the terminal.
+# The boots: Debian's kernel, disks, firmware, the terminal. All of them with the engine that vm chooses, and what is different for an
+# engine with each of the others.
+OTHER_ENGINES ?= interp
+ESSENTIAL     := ^Test(Command|Shell|Firmware|PagingModes|EightHarts|DiskReadWrite)$$
 boot: build
 	$(GO) test -count=1 -timeout 15m ./test/boot -vm $(abspath $(VM))
+	for e in $(OTHER_ENGINES); do \
+	  $(GO) test -count=1 -timeout 15m ./test/boot -vm $(abspath $(VM)) -engine $$e -run '$(ESSENTIAL)' || exit; done
+
+# Debian's stress-ng for STRESS_TIME with STRESS_ENGINE, which takes that long and is not a part of make test.
+STRESS_TIME   ?= 5m
+STRESS_ENGINE ?= auto
+stress: build
+	$(GO) run ./test/stress -vm $(VM) -engine $(STRESS_ENGINE) -time $(STRESS_TIME) $(ARGS)
 
 # A boot, with the whole architectural state compared at each stop of the engine under test. Status 1 and the first difference when
 # the engines do not agree. Not a part of make test: it is for whoever changes an engine.
@@ -63,7 +75,7 @@ FUZZTIME ?= 20s
 fuzz:
 	@set -e; for p in $$($(GO) list ./...); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
-	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$p; \
 	  done; done
 
 bench: build

@@ -1,6 +1,6 @@
 // Package boot tests the whole product as a user meets it: the vm binary, Debian's kernel, real disks, real firmware.
 //
-// Run it with -vm PATH; without, every test here is skipped. It needs the default guest (obtained once), and the Debian
+// Run it with -vm PATH; without, every test here is skipped. -engine NAME is for another engine than the host's default. It needs the default guest (obtained once), and the Debian
 // packages e2fsprogs, opensbi and u-boot-qemu; in CI (environment variable CI) a missing one is a failure.
 package boot
 
@@ -19,7 +19,18 @@ import (
 	"time"
 )
 
-var vmPath = flag.String("vm", "", "the vm binary to test")
+var (
+	vmPath     = flag.String("vm", "", "the vm binary to test")
+	engineName = flag.String("engine", "", "the engine to run the guests with; empty for vm's own choice")
+)
+
+// withEngine adds the engine to the arguments of a vm run.
+func withEngine(args []string) []string {
+	if *engineName == "" || len(args) == 0 || args[0] != "run" {
+		return args
+	}
+	return append([]string{"run", "--engine", *engineName}, args[1:]...)
+}
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -49,7 +60,7 @@ func vm(t testing.TB, stdin io.Reader, args ...string) result {
 	// A guest that hangs must not hang the suite; far longer than any run takes.
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, *vmPath, args...)
+	cmd := exec.CommandContext(ctx, *vmPath, withEngine(args)...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &stdout, &stderr
 	err := cmd.Run()

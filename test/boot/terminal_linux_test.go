@@ -54,7 +54,7 @@ func startSession(t *testing.T, args ...string) *session {
 	s := &session{t: t, master: master, slave: slave, more: make(chan struct{}, 1)}
 	s.before = s.modes()
 	s.resize(100, 30)
-	s.cmd = exec.Command(*vmPath, append([]string{"run"}, args...)...)
+	s.cmd = exec.Command(*vmPath, withEngine(append([]string{"run"}, args...))...)
 	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = slave, slave, slave
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := s.cmd.Start(); err != nil {
@@ -228,7 +228,7 @@ func startGuest(b *testing.B) *guest {
 	if *vmPath == "" {
 		b.Skip("no -vm: run make bench")
 	}
-	cmd := exec.Command(*vmPath, "run", "--", "sh", "-c", "echo ready; cat")
+	cmd := exec.Command(*vmPath, withEngine([]string{"run", "--", "sh", "-c", "echo ready; cat"})...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		b.Fatal(err)
