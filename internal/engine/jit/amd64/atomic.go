@@ -29,9 +29,9 @@ func (c *Compiler) barrier() { c.MI(asm.LOCK_OR, asm.S32, state(offScratch), 0) 
 
 // exclusive leaves in tmp the host address of an atomic access. That it is misaligned comes before anything about its page.
 func (c *Compiler) exclusive(in *ir.Inst, store bool) {
-	table, routine := offLoads, c.routines.MissLoad
+	table, routine := offLoads, c.routines.MissLoadAt
 	if store {
-		table, routine = offStores, c.routines.MissStore
+		table, routine = offStores, c.routines.MissStoreAt
 	}
 	c.RI(asm.TEST, asm.S8, c.use(in.A, tmp), int32(in.Width.Bytes()-1))
 	c.Jcc(asm.CondNE, c.stepLabel(in))

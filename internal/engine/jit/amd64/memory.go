@@ -63,7 +63,7 @@ func zeroBlock(c *Compiler, in *ir.Inst) {
 	c.load(tmp, in.A)
 	c.RI(asm.AND, asm.S64, tmp, -hart.CacheBlock)
 	c.entry(tmp2, tmp)
-	c.translate(offStores, hart.CacheBlock, c.cold(piece{emit: missPiece, in: *in, routine: c.routines.MissStore, table: offStores, again: again}))
+	c.translate(offStores, hart.CacheBlock, c.cold(piece{emit: missPiece, in: *in, routine: c.routines.MissStoreAt, table: offStores, again: again}))
 	if c.has.Has(asm.HasAVX) {
 		c.XXX(asm.VXORPS, ftmp, ftmp, ftmp)
 	} else {
@@ -97,11 +97,11 @@ func (c *Compiler) translate(table int32, n int64, miss asm.Label) {
 	c.RM(asm.ADD, asm.S64, tmp, asm.Indexed(base, tmp2, 1, table+8)) // the host's page
 }
 
-// missPiece is the slow path of an access: the routine fills the entry and returns, or does not return. On entry tmp is address XOR tag.
+// missPiece is the slow path of an access: the routine fills the entry and returns, or does not return. On entry tmp is address XOR tag, and tmp2
+// the distance of the entry. What the routine has to know lies behind the call.
 func missPiece(c *Compiler, p *piece) {
-	c.RM(asm.XOR, asm.S64, tmp, asm.Indexed(base, tmp2, 1, p.table))
-	c.MovImm(tmp2, c.place(&p.in))
 	c.CallTo(p.routine)
+	c.Long(uint32(c.place(&p.in)))
 	c.Jmp(p.again)
 }
 
@@ -115,9 +115,9 @@ func (c *Compiler) hostAddress(in *ir.Inst, store bool) asm.Mem {
 	if in.Has(ir.Grouped) {
 		return asm.At(group, int32(in.Imm))
 	}
-	table, routine := offLoads, c.routines.MissLoad
+	table, routine := offLoads, c.routines.MissLoadAt
 	if store {
-		table, routine = offStores, c.routines.MissStore
+		table, routine = offStores, c.routines.MissStoreAt
 	}
 	c.lookup(in.A, in.Imm, in.Width.Bytes(), table, piece{emit: missPiece, in: *in, routine: routine})
 	return asm.At(tmp, 0)
@@ -167,9 +167,9 @@ func storeInt(c *Compiler, in *ir.Inst) {
 
 // groupCheck leaves in the group register the host address of A+Imm, from where Span bytes may be accessed.
 func groupCheck(c *Compiler, in *ir.Inst) {
-	table, routine := offLoads, c.routines.MissLoad
+	table, routine := offLoads, c.routines.MissLoadAt
 	if in.Has(ir.Signed) {
-		table, routine = offStores, c.routines.MissStore
+		table, routine = offStores, c.routines.MissStoreAt
 	}
 	c.lookup(in.A, in.Imm, int64(in.Raw), table, piece{emit: groupPiece, in: *in, routine: routine})
 	c.RR(asm.MOV, asm.S64, group, tmp)
@@ -178,13 +178,12 @@ func groupCheck(c *Compiler, in *ir.Inst) {
 // groupPiece is the slow path of a group's check: over the end of the page, or not there, of which only the latter can be mended.
 func groupPiece(c *Compiler, p *piece) {
 	plain := c.cold(piece{emit: plainPiece, in: p.in})
-	c.RM(asm.XOR, asm.S64, tmp, asm.Indexed(base, tmp2, 1, p.table))
-	c.RR(asm.MOV, asm.S32, group, tmp)
+	c.RR(asm.MOV, asm.S32, group, tmp) // the tag's low bits are 0
 	c.RI(asm.AND, asm.S32, group, memory.PageMask)
 	c.RI(asm.CMP, asm.S32, group, int32(memory.PageSize-p.in.Raw))
 	c.Jcc(asm.CondA, plain)
-	c.MovImm(tmp2, c.place(&p.in)|placeGroup)
 	c.CallTo(p.routine)
+	c.Long(uint32(c.place(&p.in) | placeGroup))
 	c.Jmp(p.again)
 }
 

@@ -84,6 +84,7 @@ type Routines struct {
 	Link                                uintptr // tmp: argument, tmp2: offset, group: guest physical page
 	Check                               uintptr // tmp2: offset
 	MissLoad, MissStore                 uintptr // called; tmp: address, tmp2: place
+	MissLoadAt, MissStoreAt             uintptr // called, with the place behind the call; tmp: address XOR tag, tmp2: distance of the entry
 	Host                                uintptr // called; tmp: the instruction, tmp2: offset
 	Ecall, TrapReturn                   uintptr // tmp2: offset
 	ReadFlags, WriteFlags               uintptr // called; fflags in RDX
@@ -243,6 +244,11 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 	c.miss(mmu.Load, offLoads, func() { leaveAs(KindMissLoad) })
 	r.MissStore = here()
 	c.miss(mmu.Store, offStores, func() { leaveAs(KindMissStore) })
+	// The same for code of blocks, which keeps short what is there for each access.
+	r.MissLoadAt = here()
+	c.missAt(offLoads, r.MissLoad)
+	r.MissStoreAt = here()
+	c.missAt(offStores, r.MissStore)
 
 	r.Host = here()
 	c.MR(asm.MOV, asm.S64, state(offExitArg), tmp)
@@ -254,6 +260,15 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 
 	code, err := c.Finish()
 	return c.routines, code, err
+}
+
+// missAt makes of the registers that a look-up leaves what the routine for a miss wants.
+func (c *Compiler) missAt(table int32, routine uintptr) {
+	c.RM(asm.XOR, asm.S64, tmp, asm.Indexed(base, tmp2, 1, table))
+	c.RM(asm.MOV, asm.S64, tmp2, asm.At(asm.RSP, 0))
+	c.MI(asm.ADD, asm.S64, asm.At(asm.RSP, 0), 4)
+	c.RM(asm.MOV, asm.S32, tmp2, asm.At(tmp2, 0))
+	c.JmpTo(routine)
 }
 
 // endOfStack is the guest's half of the last frame.
