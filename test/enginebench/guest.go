@@ -250,8 +250,10 @@ func (g *guest) makeTrue() error {
 			return err
 		}
 	}
-	if err := a.File(userland.InitPath, 0o755, userland.Init); err != nil {
-		return err
+	for name, script := range map[string][]byte{userland.InitPath: userland.Init, userland.RunPath: userland.Run} {
+		if err := a.File(name, 0o755, script); err != nil {
+			return err
+		}
 	}
 	g.trueArgs = "earlycon=sbi rdinit=" + userland.InitPath + " panic=-1 quiet"
 	g.trueInitrd, err = g.write("true.cpio", a)
