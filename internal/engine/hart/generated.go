@@ -9,16 +9,16 @@ import (
 )
 
 // Fill makes the TLB entry for a load or a store at va, and says whether there is one now that was not there before: else
-// the access faults, or is not to plain RAM, or crosses a page. A speculative one leaves no trace but the entry: the access may not happen, so that
+// the access faults as it says, if it is not speculative, or is not to plain RAM, or crosses a page. A speculative one leaves no trace but the entry: the access may not happen, so that
 // accessed and dirty bits have to be set already, and a store to a watched page is not noted.
-func (h *Hart) Fill(va uint64, acc mmu.Access, speculative bool) bool {
+func (h *Hart) Fill(va uint64, acc mmu.Access, speculative bool) (filled bool, f mmu.Fault) {
 	bank := &h.TLB.Banks[h.DataBank%mmu.NumBanks]
 	e := &bank.Load[mmu.DataIndex(va)]
 	if acc == mmu.Store {
 		e = &bank.Store[mmu.DataIndex(va)]
 	}
 	if e.Tag == va&^memory.PageMask {
-		return false
+		return false, mmu.NoFault
 	}
 	if speculative {
 		gpa := memory.GPA(va)
@@ -27,17 +27,20 @@ func (h *Hart) Fill(va uint64, acc mmu.Access, speculative bool) bool {
 			r.ADUE = false
 			leaf, fault := mmu.Walk((*walker)(h), &r, va, acc)
 			if fault != mmu.NoFault {
-				return false
+				return false, mmu.NoFault
 			}
 			gpa = leaf.GPA
 		}
 		if acc == mmu.Store && h.RAM.Code().State(gpa) == memory.CodeWatched {
-			return false
+			return false, mmu.NoFault
 		}
 	}
 	p, fault := h.locate(va, 1, acc)
-	return fault == mmu.NoFault && p.whole
+	return fault == mmu.NoFault && p.whole, fault
 }
+
+// PageFault takes the exception of an access to va, by the instruction at PC.
+func (h *Hart) PageFault(va uint64, acc mmu.Access) { h.fail(acc, mmu.PageFault, va) }
 
 // CheckInterrupts raises attention if a pending interrupt can be taken: generated code has changed what decides that.
 func (h *Hart) CheckInterrupts() { h.checkInterrupts() }

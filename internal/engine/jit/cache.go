@@ -199,6 +199,9 @@ func (m *Machine) release() error {
 // errBusy: another hart makes room for translations; look at the world and try again.
 var errBusy = errors.New("the translations' memory is being freed")
 
+// errNextPage: the instruction ends in a page that is not known yet. Once the interpreter has executed it, it is.
+var errNextPage = errors.New("the next page is not known")
+
 // page is the page at a guest physical address, watched. It may wait for other harts.
 func (e *Engine) page(gpa uint64) (*page, error) {
 	m := e.m
@@ -255,6 +258,11 @@ func (m *Machine) all() []*hart.Hart {
 // to poll before it tries again; so it has when it waited for others, of which it learns by a change of freed.
 func (e *Engine) translate(gpa uint64, off uint16, plain bool) (outer, inner uint32, err error) {
 	m := e.m
+	if off == memory.PageSize-2 {
+		if err := e.watchNext(); err != nil {
+			return 0, 0, err
+		}
+	}
 	for {
 		p, err := e.page(gpa)
 		if err != nil {
@@ -308,6 +316,9 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 	}
 	b := &m.block
 	m.builder.Build(b, &source, off, plain)
+	if b.Unfinished {
+		return 0, 0, false, errNextPage
+	}
 	if !plain {
 		m.scratch = optimize.Group(b.Insts, m.scratch)
 		b.Insts, m.scratch = m.scratch, b.Insts

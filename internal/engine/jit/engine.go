@@ -171,6 +171,7 @@ func (e *Engine) find() (target uintptr, how outcome) {
 		}
 	}
 	gpa := f.GPA
+	bank.NoteExec(pc) // calls of what is entered here remember it
 	if f.Table != 0 {
 		// Safe: a fetch entry's table is one of the machine's, which stay until it is closed; dropped ones are only read before
 		// the next look at TLB.Forget.
@@ -219,6 +220,18 @@ func (e *Engine) nextPage(p *page) (uint16, uint64, bool) {
 	return half, f.GPA, err == nil
 }
 
+// watchNext makes the next page one that nextPage knows, if a hart has executed what crosses into it.
+func (e *Engine) watchNext() error {
+	h := e.h
+	va := h.PC&^memory.PageMask + memory.PageSize
+	f := &h.TLB.Banks[h.Bank%mmu.NumBanks].Fetch[mmu.FetchIndex(va)]
+	if f.Tag != va || e.m.byPage.get(f.GPA) != 0 {
+		return nil
+	}
+	_, err := e.page(f.GPA)
+	return err
+}
+
 // fence follows a FENCE.I, of this hart or another: what was written is not executed as it was any more.
 func (e *Engine) fence() {
 	e.gen = e.h.FenceIGen
@@ -253,8 +266,11 @@ func (e *Engine) enter(target uintptr, budget, refill int64) (left int64, exit e
 			if kind == amd64.KindMissStore {
 				acc = mmu.Store
 			}
-			if target = e.miss(acc); target != 0 {
+			var trapped bool
+			if target, trapped = e.miss(acc); target != 0 {
 				continue
+			} else if trapped {
+				return max(h.Budget-1, 0), 0, false
 			}
 			fallthrough
 		case amd64.KindStep:
@@ -313,27 +329,40 @@ func (e *Engine) floatingPoint() {
 // floatingPointDone takes the flags that were raised. FPFast may have changed meanwhile; where it was 0 all along, they are as they were.
 func (e *Engine) floatingPointDone() { e.h.Fflags = uint64(fflags[e.h.GuestMXCSR&63]) }
 
-// miss makes the TLB entry that generated code asked for, and returns where to go on: 0 if the interpreter has to do the access.
-func (e *Engine) miss(acc mmu.Access) uintptr {
+// miss makes the TLB entry that generated code asked for, and returns where to go on: 0 if the access has trapped, or else if the interpreter
+// has to do it.
+func (e *Engine) miss(acc mmu.Access) (target uintptr, trapped bool) {
 	h := e.h
 	place := amd64.Place(h.Scratch[0])
-	if h.Fill(h.ExitArg, acc, place.Group()) {
-		return e.m.routines.Resume
+	filled, fault := h.Fill(h.ExitArg, acc, place.Group())
+	if filled {
+		return e.m.routines.Resume, false
 	}
 	// The routine was called: what it would have returned to goes.
 	h.ShadowSP[h.Bank%mmu.NumBanks] += 8
 	h.Budget -= place.Retired()
 	h.PC = h.PageBase + place.Off()
+	f := &h.TLB.Banks[h.Bank%mmu.NumBanks].Fetch[mmu.FetchIndex(h.PC)]
 	if place.Group() {
-		f := &h.TLB.Banks[h.Bank%mmu.NumBanks].Fetch[mmu.FetchIndex(h.PC)]
 		if f.Tag == h.PC&^memory.PageMask {
 			gpa := f.GPA
 			if _, inner, err := e.translate(gpa, uint16(place.Off()), true); err == nil && e.unchanged(f, h.PC, gpa) {
-				return uintptr(e.m.arena.Base()) + uintptr(inner)
+				return uintptr(e.m.arena.Base()) + uintptr(inner), false
 			}
 		}
+	} else if fault == mmu.PageFault && !e.isMisc(f) {
+		h.Instret = h.InstretEnd - uint64(h.Budget)
+		h.PageFault(h.ExitArg, acc)
+		return 0, true
 	}
-	return 0
+	return 0, false
+}
+
+// isMisc says that the instruction at PC, whose fetch entry is f, may be a CBO, which does not fault at the address that it accesses.
+func (e *Engine) isMisc(f *mmu.FetchEntry) bool {
+	const opcodeMisc = 0x0f
+	half, err := e.h.RAM.Load16(memory.GPA(f.GPA | e.h.PC&memory.PageMask))
+	return err != nil || f.Tag != e.h.PC&^memory.PageMask || half&0x7f == opcodeMisc
 }
 
 // link completes the jump that generated code left by.

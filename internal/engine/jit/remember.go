@@ -95,7 +95,7 @@ func (r *remembered) forgetBank(h *hart.Hart, i int) {
 		r.used &^= 1 << i
 	}
 	jumps[0].va = noJump
-	b.Exec = [mmu.ExecEntries]uint8{}
+	b.ForgetExec()
 	for k := range b.Fetch {
 		b.Fetch[k].Table = 0
 	}
@@ -117,8 +117,12 @@ func (r *remembered) forgetReturns(h *hart.Hart, i int) {
 
 func (r *remembered) forgetPage(h *hart.Hart, p mmu.ForgottenPage) {
 	jumps := &r.jumps[p.Bank%mmu.NumBanks]
-	for off := uint64(0); off < memory.PageSize; off += 2 {
-		if j := &jumps[amd64.JumpIndex(p.Page|off)]; j.va&^memory.PageMask == p.Page {
+	// The entries of a page are as many as it has halfwords, side by side, in an order that depends on its address.
+	const n = memory.PageSize / 2
+	first := amd64.JumpIndex(p.Page) &^ (n - 1)
+	entries := jumps[first : first+n]
+	for i := range entries {
+		if j := &entries[i]; j.va&^memory.PageMask == p.Page {
 			*j = jump{}
 		}
 	}

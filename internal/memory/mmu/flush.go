@@ -83,7 +83,7 @@ func (b *Bank) clear() {
 	for i := range b.Fetch {
 		b.Fetch[i].Tag = InvalidTag
 	}
-	clear(b.Exec[:])
+	b.ForgetExec()
 	b.Big = noLeaves
 	b.Filled = 0
 }
@@ -133,10 +133,11 @@ func (t *TLB) drop(bank, first, last uint64) {
 			e.Tag = InvalidTag
 		}
 	}
+	if b.ExecLow > last|memory.PageMask || b.ExecHigh < first {
+		return
+	}
 	if pages >= ExecEntries {
-		if b.Exec != [ExecEntries]uint8{} {
-			t.Forget |= 1 << bank
-		}
+		t.Forget |= 1 << bank
 		return
 	}
 	for i := range pages {

@@ -24,7 +24,7 @@ func (m *modelBank) fill(b *Bank, page uint64, shift uint, exec bool) {
 	b.FillFetch(page, page)
 	m.leaf[page] = shift
 	if exec {
-		b.Exec[ExecIndex(page)] = 1
+		b.NoteExec(page)
 		m.exec[page] = true
 	}
 }
@@ -156,7 +156,7 @@ func TestForget(t *testing.T) {
 	t.Run("a page with them, fetch entry or not", func(t *testing.T) {
 		tlb, bank, b := start()
 		b.FillFetch(0x1000, 0)
-		b.Exec[ExecIndex(0x1000)] = 1
+		b.NoteExec(0x1000)
 		b.FillFetch(0x1000+FetchEntries<<12, 0) // takes its slot
 		tlb.Flush(Flush{HasVA: true, VA: 0x1abc})
 		if tlb.Forget != 0 || tlb.ForgetCount != 1 || tlb.ForgetPages[0] != (ForgottenPage{bank, 0x1000}) {
@@ -170,7 +170,7 @@ func TestForget(t *testing.T) {
 		tlb, bank, b := start()
 		b.FillFetch(0, 0)
 		for i := range b.Exec {
-			b.Exec[i] = 1
+			b.NoteExec(uint64(i) << memory.PageShift)
 		}
 		for va := range uint64(17) {
 			tlb.Flush(Flush{HasVA: true, VA: va << 12})
@@ -183,7 +183,7 @@ func TestForget(t *testing.T) {
 		tlb, bank, b := start()
 		b.NoteBig(0, 30)
 		b.FillFetch(0x5000, 0)
-		b.Exec[ExecIndex(0x5000)] = 1
+		b.NoteExec(0x5000)
 		tlb.Flush(Flush{HasVA: true, VA: 0x1000})
 		if tlb.Forget != 1<<bank {
 			t.Errorf("Forget %#x", tlb.Forget)
@@ -202,7 +202,7 @@ func TestForget(t *testing.T) {
 		} {
 			tlb, bank, b := start()
 			b.FillFetch(0x1000, 0)
-			b.Exec[ExecIndex(0x1000)] = 1
+			b.NoteExec(0x1000)
 			f(tlb)
 			if tlb.Forget>>bank&1 == 0 || b.Exec != [ExecEntries]uint8{} {
 				t.Errorf("%s: Forget %#x", name, tlb.Forget)

@@ -76,6 +76,8 @@ type bankTables struct {
 	// Exec is a filter, by [ExecIndex]: non-zero says that the translator may have remembered, for this bank, jump targets in
 	// a page with that index. Its owner sets it, and only for pages that a fetch entry was made for.
 	Exec [ExecEntries]uint8
+	// ExecLow and ExecHigh, both included, are the addresses that Exec speaks of; empty when ExecLow > ExecHigh.
+	ExecLow, ExecHigh uint64
 
 	// Big is which leaves larger than a page back entries, by the half of the address space (the top bit of the address: user and
 	// kernel) and by size: a flush of one address drops every entry that the same leaf backs.
@@ -201,6 +203,20 @@ func (t *TLB) find(satp uint64, view View, keep uint64) uint64 {
 	t.Keys[found].LastUse = t.Clock
 	t.Current[view] = found
 	return found
+}
+
+// NoteExec says that a jump target at va may be remembered.
+func (b *Bank) NoteExec(va uint64) {
+	b.Exec[ExecIndex(va)] = 1
+	b.ExecLow, b.ExecHigh = min(b.ExecLow, va), max(b.ExecHigh, va)
+}
+
+// ForgetExec says that none is.
+func (b *Bank) ForgetExec() {
+	if b.ExecLow <= b.ExecHigh {
+		clear(b.Exec[:])
+	}
+	b.ExecLow, b.ExecHigh = ^uint64(0), 0
 }
 
 // FillLoad makes loads of the page at va reach the page of host memory at host.

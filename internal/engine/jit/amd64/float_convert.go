@@ -5,6 +5,7 @@ package amd64
 import (
 	"math"
 
+	"github.com/vmproject/vm/internal/engine/hart"
 	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
 	"github.com/vmproject/vm/internal/engine/jit/ir"
 )
@@ -395,8 +396,12 @@ func loadFloat(c *Compiler, in *ir.Inst) {
 	c.noteFloat(in.Dst, false)
 }
 
+// storeFloat needs no more than that FS is not Off: a program that only saves registers leaves them Clean.
 func storeFloat(c *Compiler, in *ir.Inst) {
-	c.floating(in)
+	if !c.fpChecked {
+		c.MI(asm.TEST, asm.S32, state(offMstatus), hart.MstatusFS)
+		c.Jcc(asm.CondE, c.stepLabel(in))
+	}
 	m := c.hostAddress(in, true)
 	x, ok := pinnedFloat(in.B)
 	s := size(in.Width)

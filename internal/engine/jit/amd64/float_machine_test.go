@@ -224,7 +224,7 @@ func (m *floatMachine) enter() amd64.Kind {
 				acc = mmu.Store
 			}
 			place := amd64.Place(h.Scratch[0])
-			if h.Fill(h.ExitArg, acc, place.Group()) {
+			if filled, _ := h.Fill(h.ExitArg, acc, place.Group()); filled {
 				target = m.routines.Resume
 				continue
 			}

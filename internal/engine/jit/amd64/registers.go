@@ -138,6 +138,8 @@ var (
 	offStores  = offTLB + int32(unsafe.Offsetof(mmu.Bank{}.Store)) // of the window's bank
 	bankFetch  = int32(unsafe.Offsetof(mmu.Bank{}.Fetch))          // from FetchBank
 	bankExec   = int32(unsafe.Offsetof(mmu.Bank{}.Exec))
+	bankLow    = int32(unsafe.Offsetof(mmu.Bank{}.ExecLow))
+	bankHigh   = int32(unsafe.Offsetof(mmu.Bank{}.ExecHigh))
 	fetchTag   = int32(unsafe.Offsetof(mmu.FetchEntry{}.Tag))
 	fetchTable = int32(unsafe.Offsetof(mmu.FetchEntry{}.Table))
 	fetchGPA   = int32(unsafe.Offsetof(mmu.FetchEntry{}.GPA))

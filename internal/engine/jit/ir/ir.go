@@ -105,13 +105,15 @@ func (i *Inst) Has(f Flag) bool { return i.Flags&f != 0 }
 
 // Block is what is translated at once.
 type Block struct {
-	Page    uint64 // guest physical address
-	Start   uint16 // offset of the first instruction
-	Plain   bool   // no groups: what runs where a group's assumptions fail
-	Insts   []Inst
-	Guest   int      // guest instructions
-	UsesFP  bool     // has floating point: see the back end's check at the top
-	Watches []uint64 // other guest pages whose bytes went into the block, by physical address
+	Page  uint64 // guest physical address
+	Start uint16 // offset of the first instruction
+	Plain bool   // no groups: what runs where a group's assumptions fail
+	Insts []Inst
+	Guest int // guest instructions
+	// Unfinished: the first instruction goes into a page that is not known yet. The block is none.
+	Unfinished bool
+	UsesFP     bool     // has floating point: see the back end's check at the top
+	Watches    []uint64 // other guest pages whose bytes went into the block, by physical address
 }
 
 // The operations; print.go names them. Integers have 64 bits; of Width W32 an operation works on the low halves and sign-extends its result.

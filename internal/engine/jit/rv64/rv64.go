@@ -87,6 +87,17 @@ func (f *builder) host(raw uint32, length uint8) {
 
 func (f *builder) half(off int) uint16 { return binary.LittleEndian.Uint16(f.code.Bytes[off:]) }
 
+// start notes that an instruction starts here.
+func (f *builder) start() {
+	if f.Plain {
+		return
+	}
+	if f.Guest > 0 && f.isJoin(f.off) {
+		f.emit(ir.Inst{Op: ir.Entry})
+	}
+	f.starts[f.off/2] = uint8(f.Guest) + 1
+}
+
 // instruction translates one guest instruction.
 func (f *builder) instruction() {
 	switch {
@@ -97,26 +108,25 @@ func (f *builder) instruction() {
 		f.end(f.off)
 		return
 	}
-	if !f.Plain {
-		if f.Guest > 0 && f.isJoin(f.off) {
-			f.emit(ir.Inst{Op: ir.Entry})
-		}
-		f.starts[f.off/2] = uint8(f.Guest) + 1
-	}
 	raw := uint32(f.half(f.off))
 	if raw&3 == 3 {
 		if f.off == memory.PageSize-2 {
 			high, page, ok := f.code.Next()
 			if !ok {
-				f.step(raw, 4)
+				f.Unfinished = f.Guest == 0
+				f.end(f.off)
 				return
 			}
+			f.start()
 			f.emit(ir.Inst{Op: ir.GuardNext, Imm: int64(page), Len: 4})
 			f.Watches = append(f.Watches, page)
 			raw |= uint32(high) << 16
 		} else {
+			f.start()
 			raw |= uint32(f.half(f.off+2)) << 16
 		}
+	} else {
+		f.start()
 	}
 	i := riscv.Decode(raw).Expand()
 	if i.Len == 2 {
