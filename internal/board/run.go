@@ -9,6 +9,7 @@ package board
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -55,6 +56,8 @@ func (b *Board) boot(ctx context.Context) (Outcome, error) {
 		return Outcome{}, err
 	}
 	b.entry = entry
+	// Unpacking a kernel leaves garbage of its size, which would stay resident for minutes. Beside the guest's first steps nobody waits for it.
+	go debug.FreeOSMemory()
 	b.reset()
 	b.powerUp.Do(func() { close(b.up) })
 	out := b.runHarts(ctx)

@@ -75,7 +75,7 @@ func translators(o Options) func(*hart.Hart) engine.Engine {
 		if err != nil {
 			return fallBack(h)
 		}
-		e, failed := m.New(h, interp.Pages(o.Harts))
+		e, failed := m.New(h, max(1, interp.Pages(o.Harts)/8)) // the interpreter beside it executes odd instructions only
 		if failed != nil {
 			err = errors.Join(failed, m.Close()) // the harts that follow do not try
 			return fallBack(h)

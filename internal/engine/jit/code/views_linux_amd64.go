@@ -83,6 +83,9 @@ func forbidden(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
+// unmapPages lets go of the pages of a view, which counts each of them as resident though it is so through the other one already.
+func unmapPages(b []byte) { _ = unix.Madvise(b, unix.MADV_DONTNEED) }
+
 func unmapViews(write []byte, exec Addr) error {
 	// Not a pointer into Go's memory, so the conversion is what the mapping's maker gave, back.
 	p := *(*unsafe.Pointer)(unsafe.Pointer(&exec))

@@ -7,4 +7,5 @@ package code
 func mapViews(int) ([]byte, Addr, error)        { return nil, 0, ErrForbidden }
 func mapViewsForPerf(int) ([]byte, Addr, error) { return nil, 0, ErrForbidden }
 func unmapViews([]byte, Addr) error             { return nil }
+func unmapPages([]byte)                         {}
 func serialize()                                {}
