@@ -91,7 +91,7 @@ type Hot struct {
 	HostSP                                   uint64
 	HostMXCSR, GuestMXCSR                    uint32
 	FPFast                                   uint64
-	TimeFast, TimeMul, TimeOffset, TimeShift uint64
+	TimeFast, TimeMul, TimeOffset, TimeFence uint64 // TimeFence: there are other harts
 	ShadowSP, JumpCaches                     [mmu.NumBanks]uint64
 	Scratch                                  [16]uint64
 	Counters                                 [32]uint64

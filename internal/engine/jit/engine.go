@@ -65,6 +65,11 @@ func (m *Machine) New(h *hart.Hart, pages int) (*Engine, error) {
 	}
 	m.mu.Lock()
 	m.harts = append(m.harts, e)
+	if len(m.harts) > 1 { // none runs yet
+		for _, e := range m.harts {
+			e.h.TimeFence = 1
+		}
+	}
 	m.mu.Unlock()
 	return e, nil
 }

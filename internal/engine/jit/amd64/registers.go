@@ -128,6 +128,7 @@ var (
 	offCodeMap    = disp(unsafe.Offsetof(hart.State{}.CodeMap))
 	offTimeFast   = disp(unsafe.Offsetof(hart.State{}.TimeFast))
 	offZeroFast   = disp(unsafe.Offsetof(hart.State{}.ZeroFast))
+	offTimeFence  = disp(unsafe.Offsetof(hart.State{}.TimeFence))
 	offTimeMul    = disp(unsafe.Offsetof(hart.State{}.TimeMul))
 	offTimeOffset = disp(unsafe.Offsetof(hart.State{}.TimeOffset))
 
