@@ -28,6 +28,7 @@ type Compiler struct {
 	inner     asm.Label
 	entries   []Entry
 	later     []piece
+	piece     piece  // the one that is being emitted
 	deducted  int    // guest instructions of the block that have been taken from the budget
 	fpChecked bool   // State.FPFast has been looked at
 	boxed     uint32 // float registers known to hold a boxed single
@@ -109,10 +110,11 @@ func (c *Compiler) Compile(b *ir.Block, buf []byte, at uintptr, resolve func(tar
 		c.marks = append(c.marks, Mark{c.Pos(), len(b.Insts)})
 	}
 	for i := 0; i < len(c.later); i++ { // pieces may add pieces
-		p := c.later[i]
+		c.piece = c.later[i]
+		p := &c.piece
 		c.Bind(p.label)
 		c.deducted = p.deducted
-		p.emit(c, &p)
+		p.emit(c, p)
 	}
 	for i := range c.entries {
 		e := &c.entries[i]
