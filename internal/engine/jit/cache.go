@@ -48,6 +48,7 @@ type page struct {
 	cleared uint64 // counts calls of clear: who watches the page with the lock released learns that it was in vain
 	inner   map[uint16]uint32
 	plain   map[uint16]uint32 // inner entries, and the only ones that are used
+	regions map[uint16]bool   // offsets where regions of the optimizing tier have taken over
 	// feeds are the pages that have bytes of this one in their translations.
 	feeds []*page
 }
@@ -79,6 +80,7 @@ type Machine struct {
 	stats    Stats
 	left     counts  // of harts that are closed
 	dump     *dumper // nil: nobody wants listings
+	tier     tier
 }
 
 // Options are the settings of a machine's translator.
@@ -91,6 +93,8 @@ type Options struct {
 	Dump     *Dump       // what translations to list; nil: none
 	Without  asm.Feature // features of the host that are not used
 	MaxGuest int         // most guest instructions of a block; 0 for the default
+	Tier     Tier        // what is done with hot code
+	Region   RegionOptions
 }
 
 // NewMachine makes the translations of a machine with some RAM, empty. The error wraps code.ErrForbidden where the host does not allow
@@ -115,6 +119,7 @@ func NewMachine(ram *memory.RAM, o Options) (*Machine, error) {
 	}
 	m := &Machine{ram: ram, maxGuest: o.MaxGuest, arena: arena, pages: map[uint64]*page{}, inRegion: map[*code.Region]*residents{}}
 	m.perf, m.symbol = o.PerfMap, o.Symbol
+	m.tier.init(&o)
 	if o.Dump != nil {
 		m.dump = &dumper{Dump: *o.Dump, symbol: o.Symbol}
 	}
@@ -138,6 +143,7 @@ func (m *Machine) start(has asm.Feature, pages int) error {
 	r.Trim(len(n))
 	m.name(b.Addr, len(n), "vm: routines")
 	m.compiler = amd64.New(has, m.routines, uintptr(m.arena.Base()))
+	m.compiler.Patchable = m.tier.mode != TierBaseline
 	m.tables, err = unix.Mmap(-1, 0, pages*int(unsafe.Sizeof(table{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		return fmt.Errorf("mapping the tables of translations: %w", err)
@@ -188,6 +194,7 @@ func Try() (asm.Feature, error) {
 
 // release gives everything back. No hart may run.
 func (m *Machine) release() error {
+	m.tier.stop()
 	var err error
 	if m.tables != nil {
 		err = errors.Join(unix.Munmap(m.tables), m.byPage.close())
@@ -360,6 +367,9 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 	}
 	m.stats.compiled(b, len(out.Bytes), time.Since(began))
 	m.nameBlock(va, p.gpa+uint64(off), mem.Addr, len(out.Bytes))
+	if m.tier.mode == TierOptimized && !plain {
+		m.optimizeNow(p, off)
+	}
 	return outer, inner, false, nil
 }
 
@@ -386,6 +396,7 @@ func (m *Machine) clear(p *page) {
 	*p.table = table{}
 	clear(p.inner)
 	clear(p.plain)
+	clear(p.regions)
 	if p.watched {
 		p.watched = false
 		m.byPage.put(p.gpa, nil)

@@ -40,6 +40,7 @@ type Engine struct {
 
 	gen   uint64 // FenceIGen when changed pages were last dropped
 	epoch uint64 // Machine.epoch then
+	samples
 	counts
 }
 
@@ -60,6 +61,7 @@ func (m *Machine) New(h *hart.Hart, pages int) (*Engine, error) {
 	h.Tables = m.byPage.base()
 	h.State.Current = uint64(uintptr(unsafe.Pointer(&h.TLB.Current)))
 	h.TLB.ForgetAll()
+	h.Samples = m.tier.every()
 	if p, ok := h.Clock.TSC(); ok && p.Shift == 64 {
 		h.TimeMul, h.TimeOffset = p.Mul, p.Offset
 	}
@@ -89,7 +91,7 @@ func (e *Engine) Reset() {
 // Run executes until there is something for the board to do.
 func (e *Engine) Run() engine.Exit {
 	for {
-		if exit, exited, _ := e.run(1<<62, slice); exited {
+		if exit, exited, _ := e.run(1<<62, slice+int64(e.samples.jitter())); exited {
 			e.takeTraps()
 			return exit
 		}
@@ -291,6 +293,12 @@ func (e *Engine) enter(target uintptr, budget, refill int64) (left int64, exit e
 		case amd64.KindCheck:
 			h.Instret = h.InstretEnd - uint64(h.Budget)
 			h.CheckInterrupts()
+			return max(h.Budget, 0), 0, false
+		case amd64.KindPoll:
+			h.Instret = h.InstretEnd - uint64(h.Budget)
+			if h.Samples < 0 && refill != 0 {
+				e.sample()
+			}
 			return max(h.Budget, 0), 0, false
 		default:
 			h.Instret = h.InstretEnd - uint64(h.Budget)

@@ -30,6 +30,11 @@ type Stats struct {
 	Links         uint64 // jumps completed
 	Stale         uint64 // pages dropped because they had been written
 	Evictions     uint64 // regions of code memory freed
+
+	// Of the optimizing tier.
+	Regions, RegionsRefused  uint64 // regions made, and places that were no good for one
+	RegionGuest, RegionBytes uint64 // guest instructions and bytes of host code in them
+	RegionTime               time.Duration
 }
 
 func (s *Stats) compiled(b *ir.Block, size int, took time.Duration) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
 	"github.com/vmproject/vm/internal/engine/jit/ir"
+	"github.com/vmproject/vm/internal/engine/jit/opt"
 )
 
 // Compiler turns blocks into code. One goroutine uses it at a time.
@@ -31,15 +32,22 @@ type Compiler struct {
 	piece     piece  // the one that is being emitted
 	deducted  int    // guest instructions of the block that have been taken from the budget
 	fpChecked bool   // State.FPFast has been looked at
-	boxed     uint32 // float registers known to hold a boxed single
+	boxed     uint64 // float variables known to hold a boxed single
 	marks     []Mark
 	Marking   bool // record where each instruction begins, for --dump-code
+
+	Patchable bool // entries can be replaced: see PatchSize
+
+	region *opt.Region // what is compiled is a region (region.go)
+	exit   exitPoint   // where it is left if the present instruction leaves
+	narrow bool        // the present result is kept without its sign extension
 }
 
 // piece is something that is emitted behind the block. The common ones have all they need in it, so that none allocates.
 type piece struct {
 	label    asm.Label
 	deducted int
+	exit     exitPoint
 	emit     func(c *Compiler, p *piece)
 
 	in      ir.Inst
@@ -93,8 +101,10 @@ func (c *Compiler) Compile(b *ir.Block, buf []byte, at uintptr, resolve func(tar
 
 	outer := c.Pos()
 	c.outer(b.Start)
+	c.patchPoint()
 	inner := c.Pos()
 	c.inner = c.Here()
+	c.Nop(c.patchable())
 	for i := range b.Insts {
 		if c.Marking {
 			c.marks = append(c.marks, Mark{c.Pos(), i})
@@ -137,8 +147,28 @@ func (c *Compiler) outer(off uint16) {
 func entry(c *Compiler, in *ir.Inst) {
 	c.settle(int(in.N))
 	l, _ := c.own(int32(in.Off))
+	c.patchPoint()
 	c.Bind(l)
+	c.Nop(c.patchable())
 	c.fpChecked, c.boxed = false, 0
+}
+
+// PatchSize is the length of the no-operation that is first at every entry of a block that has Compiler.Patchable. It lies within 8 bytes that are
+// aligned to 8, so that one store makes a jump of it: the optimizing tier's code takes over for the block then.
+const PatchSize = 5
+
+func (c *Compiler) patchable() int {
+	if c.Patchable && !c.block.Plain {
+		return PatchSize
+	}
+	return 0
+}
+
+// patchPoint makes the next instruction, of PatchSize bytes, one that can be replaced.
+func (c *Compiler) patchPoint() {
+	if at := int(c.start) + c.Pos(); at&7 > 8-PatchSize && c.patchable() != 0 {
+		c.Nop(-at & 7)
+	}
 }
 
 // own is the label of an entry of this block.
@@ -161,7 +191,7 @@ func (c *Compiler) outOfLine(do func()) asm.Label {
 
 // cold adds a piece, and returns its label.
 func (c *Compiler) cold(p piece) asm.Label {
-	p.label, p.deducted = c.NewLabel(), c.deducted
+	p.label, p.deducted, p.exit = c.NewLabel(), c.deducted, c.exit
 	c.later = append(c.later, p)
 	return p.label
 }
@@ -182,6 +212,16 @@ func init() {
 		if f == nil {
 			emitters[op] = (*Compiler).stepAndGoOn
 		}
+	}
+}
+
+// extend32 makes dst the sign extension of the low half of src, or just takes that over where the extension is not needed.
+func (c *Compiler) extend32(dst, src asm.Reg) {
+	switch {
+	case !c.narrow:
+		c.RR(asm.MOVSXD, asm.S64, dst, src)
+	case dst != src:
+		c.RR(asm.MOV, asm.S32, dst, src)
 	}
 }
 
@@ -218,10 +258,8 @@ func (c *Compiler) load32(dst asm.Reg, v ir.Var) {
 
 // def is the register to compute a variable in: its own, or scratch, which put then stores.
 func (c *Compiler) def(v ir.Var, scratch asm.Reg) asm.Reg {
-	if v < ir.NumInt {
-		if r, ok := pinned(v); ok {
-			return r
-		}
+	if r, ok := pinned(v); ok {
+		return r
 	}
 	return scratch
 }
@@ -271,6 +309,9 @@ func (c *Compiler) leave(routine uintptr, retired int, off int32) {
 
 // step leaves for the interpreter to execute the instruction that in belongs to.
 func (c *Compiler) step(in *ir.Inst) {
+	if c.region != nil {
+		c.flush(c.exit)
+	}
 	c.leave(c.routines.Step, int(in.N), int32(in.Off))
 }
 

@@ -178,7 +178,7 @@ func (c *Compiler) unrounded(in *ir.Inst) bool {
 
 // needBoxed steps if v does not hold a boxed single.
 func (c *Compiler) needBoxed(in *ir.Inst, v ir.Var) {
-	bit := uint32(1) << (v - ir.NumInt)
+	bit := uint64(1) << (v - ir.NumInt)
 	if c.boxed&bit != 0 {
 		return
 	}
@@ -187,7 +187,7 @@ func (c *Compiler) needBoxed(in *ir.Inst, v ir.Var) {
 		c.RI(asm.SHR, asm.S64, tmp, 32)
 		c.RI(asm.CMP, asm.S32, tmp, -1)
 	} else {
-		c.MI(asm.CMP, asm.S32, asm.At(base, offF+8*int32(v-ir.NumInt)+4), -1)
+		c.MI(asm.CMP, asm.S32, slotAt(v, 4), -1)
 	}
 	c.Jcc(asm.CondNE, c.stepLabel(in))
 	c.boxed |= bit
@@ -298,7 +298,7 @@ func (c *Compiler) putFloat(v ir.Var, x asm.XMM, single bool) {
 
 // noteFloat notes that v has been written.
 func (c *Compiler) noteFloat(v ir.Var, single bool) {
-	bit := uint32(1) << (v - ir.NumInt)
+	bit := uint64(1) << (v - ir.NumInt)
 	if single {
 		c.boxed |= bit
 	} else {

@@ -158,7 +158,7 @@ func (c *Compiler) alu(op asm.Op, in *ir.Inst, commutes bool) {
 			c.load32(w, a)
 		}
 		c.operate(op, asm.S32, w, b, in)
-		c.RR(asm.MOVSXD, asm.S64, d, w)
+		c.extend32(d, w)
 		c.put(in.Dst, d)
 		return
 	}
@@ -233,7 +233,7 @@ func (c *Compiler) shift(in *ir.Inst, byImm, byCL, byAny asm.Op) {
 		c.load(tmp, in.A)
 		c.R(byCL, s, tmp)
 		if s == asm.S32 {
-			c.RR(asm.MOVSXD, asm.S64, d, tmp)
+			c.extend32(d, tmp)
 			c.put(in.Dst, d)
 		} else {
 			c.put(in.Dst, tmp)
@@ -241,7 +241,7 @@ func (c *Compiler) shift(in *ir.Inst, byImm, byCL, byAny asm.Op) {
 		return
 	}
 	if s == asm.S32 {
-		c.RR(asm.MOVSXD, asm.S64, d, d)
+		c.extend32(d, d)
 	}
 	c.put(in.Dst, d)
 }

@@ -100,6 +100,10 @@ func (c *Compiler) translate(table int32, n int64, miss asm.Label) {
 // missPiece is the slow path of an access: the routine fills the entry and returns, or does not return. On entry tmp is address XOR tag, and tmp2
 // the distance of the entry. What the routine has to know lies behind the call.
 func missPiece(c *Compiler, p *piece) {
+	if c.region != nil {
+		c.regionMiss(p)
+		return
+	}
 	c.CallTo(p.routine)
 	c.Long(uint32(c.place(&p.in)))
 	c.Jmp(p.again)

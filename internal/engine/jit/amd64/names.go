@@ -32,12 +32,12 @@ func (k Kind) String() string {
 // Pinned says which guest registers live in host registers: "x2=rbx x8=r12".
 func Pinned() string {
 	var list []string
-	for i, r := range pins {
+	for i, r := range pins[:ir.NumInt] {
 		if r != unpinned {
 			list = append(list, fmt.Sprintf("%v=%v", ir.X(uint8(i)), asm.Reg(r)))
 		}
 	}
-	for i, r := range floatPins {
+	for i, r := range floatPins[:ir.NumFloat] {
 		if r != unpinned {
 			list = append(list, fmt.Sprintf("%v=%v", ir.F(uint8(i)), asm.XMM(r)))
 		}

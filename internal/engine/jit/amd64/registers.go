@@ -36,7 +36,7 @@ const unpinned = 0xff
 
 // pins are the integer registers that live in host registers: those that compilers use most. Low host registers have no
 // advantage, as all operations are of 64 bits.
-var pins = [ir.NumInt]uint8{
+var pins = withPlaces([ir.NumInt]uint8{
 	0: unpinned, 1: unpinned, 3: unpinned, 4: unpinned, 5: unpinned, 6: unpinned, 7: unpinned,
 	2:  uint8(asm.RBX), // sp
 	8:  uint8(asm.R12), // s0
@@ -51,10 +51,22 @@ var pins = [ir.NumInt]uint8{
 	18: uint8(asm.R14), // s2
 	19: unpinned, 20: unpinned, 21: unpinned, 22: unpinned, 23: unpinned, 24: unpinned, 25: unpinned,
 	26: unpinned, 27: unpinned, 28: unpinned, 29: unpinned, 30: unpinned, 31: unpinned,
+})
+
+// withPlaces adds the variables that stand for places in regions.
+func withPlaces(guest [ir.NumInt]uint8) (p [256]uint8) {
+	for i := range p {
+		p[i] = unpinned
+	}
+	copy(p[:], guest[:])
+	for r := range 16 {
+		p[int(varReg)+r] = uint8(r)
+	}
+	return p
 }
 
 // floatPins are the floating-point registers that live in SSE registers: fa0 to fa7, ft0 to ft4.
-var floatPins = func() (p [ir.NumFloat]uint8) {
+var floatPins = func() (p [256 - ir.NumInt]uint8) {
 	for i := range p {
 		p[i] = unpinned
 	}
@@ -63,6 +75,9 @@ var floatPins = func() (p [ir.NumFloat]uint8) {
 	}
 	for i := range 5 {
 		p[i] = uint8(asm.XMM11) + uint8(i)
+	}
+	for i := range 16 {
+		p[int(varXMM)-ir.NumInt+i] = uint8(i) // the variables that stand for places in regions
 	}
 	return p
 }()
@@ -133,6 +148,9 @@ var (
 	offTimeOffset = disp(unsafe.Offsetof(hart.State{}.TimeOffset))
 
 	offCurrent = disp(unsafe.Offsetof(hart.State{}.Current))
+	offSamples = disp(unsafe.Offsetof(hart.State{}.Samples))
+	offSave    = disp(unsafe.Offsetof(hart.State{}.Save))
+	offSpill   = disp(unsafe.Offsetof(hart.State{}.Spill))
 
 	offTLB     = disp(unsafe.Offsetof(hart.State{}.TLB))
 	offLoads   = offTLB + int32(unsafe.Offsetof(mmu.Bank{}.Load))  // of the window's bank
@@ -155,11 +173,22 @@ var (
 func state(off int32) asm.Mem { return asm.At(base, off) }
 
 // slot is the place of a variable in the state.
-func slot(v ir.Var) asm.Mem {
-	if v.IsFloat() {
-		return asm.At(base, offF+8*int32(v-ir.NumInt))
+func slot(v ir.Var) asm.Mem { return slotAt(v, 0) }
+
+// slotAt is the place of a byte of it.
+func slotAt(v ir.Var, byteOff int32) asm.Mem {
+	at := offX + 8*int32(v)
+	switch {
+	case v.IsFloat():
+		at = offF + 8*int32(v-ir.NumInt)
+	case v >= varSpill:
+		at = offSpill + 8*int32(v-varSpill)
+	case v >= varF:
+		at = offF + 8*int32(v-varF)
+	case v >= varX:
+		at = offX + 8*int32(v-varX)
 	}
-	return asm.At(base, offX+8*int32(v))
+	return asm.At(base, at+byteOff)
 }
 
 // pinned is the host register of an integer variable, if it has one.

@@ -7,6 +7,7 @@ package amd64
 import (
 	"github.com/vmproject/vm/internal/engine/hart"
 	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
+	"github.com/vmproject/vm/internal/engine/jit/ir"
 	"github.com/vmproject/vm/internal/memory"
 	"github.com/vmproject/vm/internal/memory/mmu"
 )
@@ -226,6 +227,8 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 	c.RM(asm.MOV, asm.S64, tmp2, state(offRefill))
 	c.RR(asm.TEST, asm.S64, tmp2, tmp2)
 	c.Jcc(asm.CondE, out)
+	c.MI(asm.SUB, asm.S64, state(offSamples), 1)
+	c.Jcc(asm.CondL, out)
 	c.RR(asm.ADD, asm.S64, budget, tmp2)
 	c.MR(asm.ADD, asm.S64, state(offInstretEnd), tmp2)
 	c.JmpTo(dispatch)
@@ -295,12 +298,12 @@ func (c *Compiler) goTo(dispatch uintptr) {
 
 // eachPin visits every guest register that lives in a host register.
 func (c *Compiler) eachPin(integer func(asm.Reg, asm.Mem), float func(asm.XMM, asm.Mem)) {
-	for i, r := range pins {
+	for i, r := range pins[:ir.NumInt] {
 		if r != unpinned {
 			integer(asm.Reg(r), asm.At(base, offX+8*int32(i)))
 		}
 	}
-	for i, r := range floatPins {
+	for i, r := range floatPins[:ir.NumFloat] {
 		if r != unpinned {
 			float(asm.XMM(r), asm.At(base, offF+8*int32(i)))
 		}

@@ -158,3 +158,6 @@ func (m Mem) base() uint8  { return uint8(m.bits) }
 func (m Mem) index() uint8 { return uint8(m.bits >> 8) }
 func (m Mem) scale() uint8 { return uint8(m.bits >> 16) }
 func (m Mem) disp() int32  { return int32(m.bits >> 32) }
+
+// Disp is the displacement.
+func (m Mem) Disp() int32 { return m.disp() }

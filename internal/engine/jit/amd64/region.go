@@ -1,0 +1,579 @@
+package amd64
+
+// Regions of the optimizing tier (package opt): many blocks as one piece of code, with a register assignment of its own.
+//
+// The emitters of blocks serve here too: a place that the allocator chose is a variable to them. Beside the guest's variables, which in blocks are
+// where registers.go says, there are variables that stand for each host register, for the memory of each guest variable, and for private places.
+//
+// Outside, the guest's registers are in their canonical places. The way in moves what the region wants elsewhere; each way out moves it back, out
+// of line. In the middle of a region, what may leave for good (a step, a miss that turns out to be a fault) does likewise, and a miss also puts the
+// registers aside and takes them back.
+
+import (
+	"fmt"
+
+	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
+	"github.com/vmproject/vm/internal/engine/jit/ir"
+	"github.com/vmproject/vm/internal/engine/jit/opt"
+)
+
+// Variables that stand for places.
+const (
+	varXMM   ir.Var = 64  // SSE registers
+	varReg   ir.Var = 128 // general registers
+	varX     ir.Var = 144 // State.X, from x0 on
+	varF     ir.Var = 176 // State.F
+	varSpill ir.Var = 208 // State.Spill
+)
+
+// NumSpill is the number of private places.
+const NumSpill = 40
+
+// exitPoint is where a region stands when it may be left.
+type exitPoint struct {
+	state *opt.State
+	pos   int
+}
+
+// RegionTarget is what the allocator has to know.
+func RegionTarget() *opt.Target {
+	t := &opt.Target{Slots: NumSpill}
+	for _, r := range []asm.Reg{asm.RSI, asm.RDI, asm.R8, asm.R9, asm.R10, asm.R11, asm.RBX, asm.R12, asm.R13, asm.R14, asm.RDX} {
+		t.Int = append(t.Int, int(r))
+	}
+	for x := asm.XMM3; x <= asm.XMM15; x++ {
+		t.Float = append(t.Float, int(x))
+	}
+	t.Pin = func(v ir.Var) int {
+		if v >= ir.NumVars {
+			return -1
+		}
+		if v.IsFloat() {
+			if x, ok := pinnedFloat(v); ok {
+				return int(x)
+			}
+		} else if r, ok := pinned(v); ok {
+			return int(r)
+		}
+		return -1
+	}
+	t.Clobbers = func(v *opt.Value) int {
+		switch v.Op {
+		case ir.MulHS, ir.MulHU, ir.MulHSU, ir.DivS, ir.DivU, ir.RemS, ir.RemU, ir.OrBytes:
+			return int(asm.RDX)
+		}
+		return -1
+	}
+	return t
+}
+
+// CompileRegion is Compile for a region. fallback is where to go when what it assumes on the way in does not hold.
+func (c *Compiler) CompileRegion(r *opt.Region, buf []byte, at, fallback uintptr, resolve func(target int32, plain bool) (uintptr, bool)) (Code, error) {
+	c.Reset(buf, at)
+	block := ir.Block{Page: r.Page, Start: 0xffff, Plain: true}
+	c.block, c.resolve, c.start = &block, resolve, at
+	c.later, c.marks, c.entries = c.later[:0], c.marks[:0], c.entries[:0]
+	c.deducted, c.fpChecked, c.boxed = 0, true, 0
+	c.region = r
+	defer func() { c.region, c.exit, c.narrow = nil, exitPoint{}, false }()
+
+	outer := c.Pos()
+	c.outer(uint16(r.Head.Off))
+	inner := c.Pos()
+	if r.UsesFP {
+		c.MI(asm.CMP, asm.S64, state(offFPFast), 0)
+		c.JccTo(asm.CondE, fallback)
+	}
+	for _, g := range r.Guards {
+		c.apply(asm.MOVSXD, asm.S64, tmp, g.Var)
+		c.apply(asm.CMP, asm.S64, tmp, g.Var)
+		c.JccTo(asm.CondNE, fallback)
+	}
+	c.enterRegion(r)
+	labels := map[*opt.Block]asm.Label{}
+	for _, b := range r.Blocks[1:] {
+		labels[b] = c.NewLabel()
+	}
+	e := &regionEmitter{Compiler: c, r: r, labels: labels}
+	e.edge(r.Entry.Out[0], next(r, 0), false)
+	for i, b := range r.Blocks[1:] {
+		c.Bind(labels[b])
+		c.deducted, c.boxed = 0, 0
+		for _, v := range b.Values {
+			e.value(v)
+		}
+		e.finish(b, next(r, i+1))
+	}
+	for i := 0; i < len(c.later); i++ {
+		p := c.later[i]
+		c.Bind(p.label)
+		c.deducted, c.exit = p.deducted, p.exit
+		p.emit(c, &p)
+	}
+	code, err := c.Finish()
+	return Code{code, outer, inner, nil, nil}, err
+}
+
+func next(r *opt.Region, i int) *opt.Block {
+	if i+1 < len(r.Blocks) {
+		return r.Blocks[i+1]
+	}
+	return nil
+}
+
+// place is a place that values are moved between: a register, memory, or, as a source, a constant.
+type regionPlace struct {
+	kind placeKind
+	n    int
+}
+
+type placeKind uint8
+
+const (
+	inReg placeKind = iota
+	inXMM
+	inState // n is the offset from RBP
+	isConst // the constant is kept beside
+)
+
+type regionMove struct {
+	dst, src regionPlace
+	imm      int64
+	extend   bool // from 32 bits
+}
+
+// memoryOf is the place in memory with a number of the allocator's.
+func memoryOf(home int) regionPlace {
+	if home < int(ir.NumVars) {
+		return regionPlace{inState, int(slot(ir.Var(home)).Disp())}
+	}
+	return regionPlace{inState, int(offSpill) + 8*(home-int(ir.NumVars))}
+}
+
+func registerOf(v *opt.Value) regionPlace {
+	if v.Float() {
+		return regionPlace{inXMM, v.Reg}
+	}
+	return regionPlace{inReg, v.Reg}
+}
+
+// canonicalPlace is where a variable is outside of regions.
+func canonicalPlace(v ir.Var) regionPlace {
+	if v.IsFloat() {
+		if x, ok := pinnedFloat(v); ok {
+			return regionPlace{inXMM, int(x)}
+		}
+	} else if r, ok := pinned(v); ok {
+		return regionPlace{inReg, int(r)}
+	}
+	return memoryOf(int(v))
+}
+
+// source is where a value is found: for an instruction or an edge, or else for a state.
+func source(m *regionMove, v *opt.Value, forState bool) {
+	switch {
+	case v.IsConst() && (forState || v.Reg < 0):
+		m.src, m.imm = regionPlace{kind: isConst}, v.Imm
+	case v.Reg >= 0 && (!forState || v.Whole):
+		m.src, m.extend = registerOf(v), v.Narrow
+	default:
+		m.src = memoryOf(v.Home)
+	}
+}
+
+// enterRegion moves what the region wants elsewhere.
+func (c *Compiler) enterRegion(r *opt.Region) {
+	var moves []regionMove
+	for _, v := range r.Entry.Values {
+		at := canonicalPlace(v.Var)
+		if v.Home >= 0 {
+			if m := (regionMove{dst: memoryOf(v.Home), src: at}); m.dst != m.src {
+				moves = append(moves, m)
+			}
+		}
+		if v.Reg >= 0 {
+			if m := (regionMove{dst: registerOf(v), src: at}); m.dst != m.src {
+				moves = append(moves, m)
+			}
+		}
+	}
+	c.parallel(moves)
+}
+
+// flush makes the guest's state canonical.
+func (c *Compiler) flush(at exitPoint) {
+	var moves []regionMove
+	for i, v := range at.state {
+		if v == nil || i == 0 {
+			continue
+		}
+		m := regionMove{dst: canonicalPlace(ir.Var(i))}
+		source(&m, v, true)
+		if m.dst != m.src || m.extend {
+			moves = append(moves, m)
+		}
+	}
+	c.parallel(moves)
+}
+
+// parallel does moves as if at once. The flags stay; tmp2 and ftmp do not.
+func (c *Compiler) parallel(moves []regionMove) {
+	for len(moves) > 0 {
+		done := false
+		for i := 0; i < len(moves); i++ {
+			m := moves[i]
+			blocked := false
+			for j := range moves {
+				if j != i && moves[j].src == m.dst && moves[j].src.kind != isConst {
+					blocked = true
+					break
+				}
+			}
+			if blocked {
+				continue
+			}
+			c.move(m)
+			moves = append(moves[:i], moves[i+1:]...)
+			i--
+			done = true
+		}
+		if done || len(moves) == 0 {
+			continue
+		}
+		// All wait for one another: what is in the first destination goes aside.
+		from, aside := moves[0].dst, regionPlace{inXMM, int(ftmp)}
+		c.move(regionMove{dst: aside, src: from})
+		for j := range moves {
+			if moves[j].src == from {
+				moves[j].src = aside
+			}
+		}
+	}
+}
+
+func (c *Compiler) move(m regionMove) {
+	d, s := m.dst, m.src
+	dr, dx := asm.Reg(d.n), asm.XMM(d.n)
+	sr, sx := asm.Reg(s.n), asm.XMM(s.n)
+	dm, sm := asm.At(base, int32(d.n)), asm.At(base, int32(s.n))
+	switch {
+	case m.extend && d.kind == inReg && s.kind == inReg:
+		c.RR(asm.MOVSXD, asm.S64, dr, sr)
+	case m.extend && d.kind == inReg:
+		c.move(regionMove{dst: d, src: s})
+		c.RR(asm.MOVSXD, asm.S64, dr, dr)
+	case m.extend:
+		c.move(regionMove{dst: regionPlace{inReg, int(tmp2)}, src: s, extend: true})
+		c.MR(asm.MOV, asm.S64, dm, tmp2)
+	case s.kind == isConst:
+		switch {
+		case d.kind == inReg:
+			c.MovImm(dr, uint64(m.imm))
+		case d.kind == inState && fits(m.imm):
+			c.MI(asm.MOV, asm.S64, dm, int32(m.imm))
+		default:
+			c.MovImm(tmp2, uint64(m.imm))
+			c.move(regionMove{dst: d, src: regionPlace{inReg, int(tmp2)}})
+		}
+	case d.kind == inReg && s.kind == inReg:
+		c.RR(asm.MOV, asm.S64, dr, sr)
+	case d.kind == inReg && s.kind == inXMM:
+		c.RX(c.whole(moveQ), dr, sx)
+	case d.kind == inReg:
+		c.RM(asm.MOV, asm.S64, dr, sm)
+	case d.kind == inXMM && s.kind == inReg:
+		c.XR(c.whole(moveQ), dx, sr)
+	case d.kind == inXMM && s.kind == inXMM:
+		c.copyFloat(dx, sx)
+	case d.kind == inXMM:
+		c.fetchFloat(dx, sm)
+	case s.kind == inReg:
+		c.MR(asm.MOV, asm.S64, dm, sr)
+	case s.kind == inXMM:
+		c.MX(c.whole(move64), dm, sx)
+	default:
+		c.RM(asm.MOV, asm.S64, tmp2, sm)
+		c.MR(asm.MOV, asm.S64, dm, tmp2)
+	}
+}
+
+// regionMiss is missPiece in a region: around the call of the routine the registers are put aside and the state is made canonical.
+func (c *Compiler) regionMiss(p *piece) {
+	x := p.exit
+	ints, floats := c.region.Live(0, x.pos), c.region.Live(1, x.pos)
+	each := func(integer func(asm.Reg, asm.Mem), float func(asm.XMM, asm.Mem)) {
+		for i := range 16 {
+			if ints>>i&1 != 0 {
+				integer(asm.Reg(i), asm.At(base, offSave+8*int32(i)))
+			}
+			if floats>>i&1 != 0 {
+				float(asm.XMM(i), asm.At(base, offSave+8*int32(16+i)))
+			}
+		}
+	}
+	c.RM(asm.XOR, asm.S64, tmp, asm.Indexed(base, tmp2, 1, p.table))
+	each(func(r asm.Reg, m asm.Mem) { c.MR(asm.MOV, asm.S64, m, r) }, func(x asm.XMM, m asm.Mem) { c.MX(c.whole(move64), m, x) })
+	c.flush(x)
+	c.MovImm(tmp2, c.place(&p.in))
+	if p.table == offStores {
+		c.CallTo(c.routines.MissStore)
+	} else {
+		c.CallTo(c.routines.MissLoad)
+	}
+	each(func(r asm.Reg, m asm.Mem) { c.RM(asm.MOV, asm.S64, r, m) }, func(x asm.XMM, m asm.Mem) { c.fetchFloat(x, m) })
+	c.Jmp(p.again)
+}
+
+// regionEmitter emits a region.
+type regionEmitter struct {
+	*Compiler
+	r      *opt.Region
+	labels map[*opt.Block]asm.Label
+}
+
+// variable is what the emitters call the place of a value.
+func variable(v *opt.Value) ir.Var {
+	switch {
+	case v == nil:
+		return ir.None
+	case v.IsConst() && v.Var == ir.Zero:
+		return ir.Zero
+	case v.Reg >= 0 && v.Float():
+		return varXMM + ir.Var(v.Reg)
+	case v.Reg >= 0:
+		return varReg + ir.Var(v.Reg)
+	case v.Home >= int(ir.NumVars):
+		return varSpill + ir.Var(v.Home-int(ir.NumVars))
+	case v.Home >= int(ir.NumInt):
+		return varF + ir.Var(v.Home-int(ir.NumInt))
+	case v.Home >= 0:
+		return varX + ir.Var(v.Home)
+	}
+	panic(fmt.Sprintf("amd64: no place for value %v of variable %d", v.Op, v.Var))
+}
+
+// inst is the instruction of a value, on places.
+func inst(v *opt.Value) ir.Inst {
+	in := v.Inst
+	in.A, in.B, in.C = variable(v.Arg[0]), variable(v.Arg[1]), variable(v.Arg[2])
+	switch {
+	case v.Var != ir.None && (v.Reg >= 0 || v.Home >= 0):
+		in.Dst = variable(v)
+	case in.Dst != ir.None:
+		in.Dst = ir.Zero
+	}
+	return in
+}
+
+// value emits an instruction.
+func (e *regionEmitter) value(v *opt.Value) {
+	c := e.Compiler
+	if v.IsConst() && v.Reg < 0 && v.Home < 0 {
+		return // only states have it
+	}
+	in := inst(v)
+	c.exit = exitPoint{v.State, v.Pos()}
+	c.narrow = v.Narrow && v.Reg >= 0
+	switch {
+	case v.Op == ir.SetLT || v.Op == ir.SetLTU:
+		e.set(&in)
+	case v.Op == ir.RotR && in.Has(ir.UseImm) && c.has.Has(asm.HasBMI2):
+		e.rotate(&in)
+	default:
+		f := emitters[in.Op]
+		if f == nil {
+			panic(fmt.Sprintf("amd64: no code for operation %d", in.Op))
+		}
+		f(c, &in)
+	}
+	c.narrow = false
+	if v.Narrow && v.Reg < 0 && in.Width != ir.W32 { // memory has it whole
+		c.RM(asm.MOVSXD, asm.S64, tmp, slot(in.Dst))
+		c.MR(asm.MOV, asm.S64, slot(in.Dst), tmp)
+	}
+	if v.Stored {
+		m := regionMove{dst: memoryOf(v.Home), src: registerOf(v), extend: v.Narrow}
+		c.move(m)
+	}
+}
+
+func (e *regionEmitter) set(in *ir.Inst) {
+	cond := asm.CondL
+	if in.Op == ir.SetLTU {
+		cond = asm.CondB
+	}
+	e.compare(in)
+	e.R(asm.Set(cond), asm.S8, tmp)
+	d := e.def(in.Dst, tmp)
+	e.RR(asm.MOVZX8, asm.S32, d, tmp)
+	e.put(in.Dst, d)
+}
+
+func (e *regionEmitter) rotate(in *ir.Inst) {
+	d := e.def(in.Dst, tmp)
+	s := size(in.Width)
+	if a, ok := pinned(in.A); ok {
+		e.RRI(asm.RORX, s, d, a, int32(in.Imm))
+	} else {
+		e.RMI(asm.RORX, s, d, slot(in.A), int32(in.Imm))
+	}
+	if s == asm.S32 {
+		e.extend32(d, d)
+	}
+	e.put(in.Dst, d)
+}
+
+// compare sets the flags for A against (B or Imm), of both widths.
+func (e *regionEmitter) compare(in *ir.Inst) {
+	s := size(in.Width)
+	a, okA := pinned(in.A)
+	if in.A == ir.Zero {
+		e.RR(asm.XOR, asm.S32, tmp, tmp)
+		a, okA = tmp, true
+	}
+	switch {
+	case in.Has(ir.UseImm) && okA:
+		e.RI(asm.CMP, s, a, int32(in.Imm))
+	case in.Has(ir.UseImm):
+		e.MI(asm.CMP, s, slot(in.A), int32(in.Imm))
+	case in.B == ir.Zero && okA:
+		e.RR(asm.TEST, s, a, a)
+	case in.B == ir.Zero:
+		e.MI(asm.CMP, s, slot(in.A), 0)
+	case okA:
+		e.apply(asm.CMP, s, a, in.B)
+	default:
+		if b, ok := pinned(in.B); ok {
+			e.MR(asm.CMP, s, slot(in.A), b)
+			return
+		}
+		e.RM(asm.MOV, s, tmp, slot(in.A))
+		e.apply(asm.CMP, s, tmp, in.B)
+	}
+}
+
+// condition compares for a branch.
+func (e *regionEmitter) condition(v *opt.Value) asm.Cond {
+	in := inst(v)
+	if in.A == ir.Zero && in.B != ir.Zero && !in.Has(ir.UseImm) {
+		in.A, in.B = in.B, in.A
+		e.compare(&in)
+		return mirrored(in.Cond)
+	}
+	e.compare(&in)
+	return conditions[in.Cond]
+}
+
+// finish emits the end of a block. following is the block behind it.
+func (e *regionEmitter) finish(b, following *opt.Block) {
+	c := e.Compiler
+	c.exit = exitPoint{b.Final, b.EndPos()}
+	if b.Cond == nil {
+		e.edge(b.Out[0], following, true)
+		return
+	}
+	taken, not := b.Out[0], b.Out[1]
+	if !taken.Back || taken.To == nil {
+		c.settle(b.Guest)
+	}
+	cond := e.condition(b.Cond)
+	switch {
+	case taken.To != nil && taken.Back:
+		// The bottom of a loop: what goes back is in line.
+		var l asm.Label
+		inline := not.To != nil && not.To == following || not.To != nil
+		if inline {
+			l = c.NewLabel()
+			c.Jcc(cond.Not(), l)
+			d := c.deducted
+			e.edge(taken, nil, true)
+			c.Bind(l)
+			c.deducted = d
+			e.edge(not, following, true)
+			return
+		}
+		l = c.outOfLine(func() { e.edge(not, nil, false) })
+		c.Jcc(cond.Not(), l)
+		e.edge(taken, nil, true)
+	case e.plain(taken):
+		c.Jcc(cond, e.labels[taken.To])
+		e.edge(not, following, true)
+	default:
+		l := c.outOfLine(func() { e.edge(taken, nil, false) })
+		c.Jcc(cond, l)
+		e.edge(not, following, true)
+	}
+}
+
+// plain says that an edge needs no code, once the budget is settled.
+func (e *regionEmitter) plain(d *opt.Edge) bool {
+	return d.To != nil && !d.Back && len(e.moves(d)) == 0
+}
+
+// moves is what an edge has to move: the arguments of the phis of its target, into registers and into memory.
+func (e *regionEmitter) moves(d *opt.Edge) (moves []regionMove) {
+	for _, p := range d.To.Phis {
+		a := p.Args[d.Index()]
+		add := func(dst regionPlace) {
+			m := regionMove{dst: dst}
+			switch {
+			case a.IsConst():
+				m.src, m.imm = regionPlace{kind: isConst}, a.Imm
+			case dst.kind == inState && a.Home >= 0 && memoryOf(a.Home) == dst:
+				return
+			case a.Reg >= 0 && (len(p.NeedsSpans()) > 0 || a.Whole || a.Home < 0):
+				m.src, m.extend = registerOf(a), a.Narrow && (dst.kind == inState || !p.Narrow)
+			default:
+				m.src = memoryOf(a.Home)
+			}
+			if m.src != m.dst || m.extend {
+				moves = append(moves, m)
+			}
+		}
+		if p.Reg >= 0 {
+			add(registerOf(p))
+		}
+		if p.Home >= 0 {
+			add(memoryOf(p.Home))
+		}
+	}
+	return moves
+}
+
+// edge goes along an edge. following is the block behind the code, or nil.
+func (e *regionEmitter) edge(d *opt.Edge, following *opt.Block, inline bool) {
+	c := e.Compiler
+	guest := d.From.Guest
+	if d.To == nil {
+		c.flush(exitPoint{d.From.Final, d.From.EndPos()})
+		c.retire(guest)
+		target := int64(d.Off)
+		if d.Back && inside(target) {
+			l := c.outOfLine(func() {
+				c.MovImm(tmp2, uint64(uint32(target)))
+				c.JmpTo(c.routines.Poll)
+			})
+			c.Jcc(asm.CondLE, l)
+		}
+		c.far(target)
+		return
+	}
+	c.parallel(e.moves(d))
+	label := e.labels[d.To]
+	if d.Back {
+		c.retire(guest)
+		c.Jcc(asm.CondG, label)
+		to := d.To
+		l := c.outOfLine(func() {
+			c.flush(exitPoint{to.Start, to.StartPos()})
+			c.MovImm(tmp2, uint64(uint32(to.Off)))
+			c.JmpTo(c.routines.Poll)
+		})
+		c.Jmp(l)
+		return
+	}
+	c.settle(guest)
+	if d.To != following {
+		c.Jmp(label)
+	}
+}

@@ -1,0 +1,355 @@
+// Package opt is the optimizing tier of the translator, the half that knows no host: hot regions of a guest page in static single
+// assignment form, improved, with a place for every value.
+//
+//	region.go    which code a region is: blocks of the page around a hot place
+//	ssa.go       its values
+//	simplify.go  what is computed otherwise, or not at all
+//	narrow.go    which values need no sign extension
+//	live.go      where each value is needed
+//	allocate.go  where it is kept
+//
+// A region is entered at its head only, and left at many places. At each of them the guest's whole state must be in its canonical
+// place, so that the state there is part of the form: a State says which value each variable has. Values that only such
+// states use need not be in registers, and many need no place at all.
+package opt
+
+import (
+	"slices"
+
+	"github.com/vmproject/vm/internal/engine/jit/ir"
+	"github.com/vmproject/vm/internal/engine/jit/rv64"
+	"github.com/vmproject/vm/internal/memory"
+)
+
+// Source is where the code of a region comes from.
+type Source struct {
+	Bytes []byte // of the page: a copy, so that a region is made of one version of it
+	Page  uint64 // guest physical address
+	Head  uint16 // offset of the hot place
+	// Known says that the code at an offset has been executed. Nil: all may have been.
+	Known func(off uint16) bool
+	// Max is the most guest instructions of a region.
+	Max int
+	// Loops: keep only what leads back to the head. A region without a loop is none then.
+	Loops bool
+}
+
+// Region is a piece of code to be optimized as a whole.
+type Region struct {
+	Page   uint64
+	Head   *Block
+	Blocks []*Block // in the order of their code; the first is Entry
+	Entry  *Block   // what happens on the way in: the variables as they were
+	Guest  int      // guest instructions
+	UsesFP bool
+	Guards []*Value // entries that are assumed to be sign-extended from 32 bits
+
+	Slots int // private places in memory that are used
+
+	values  int
+	assumed map[*Value]bool
+	written [ir.NumVars]bool
+	busy    [2][32][]span // by class, by register
+	exits   []exit
+}
+
+// Block is a basic block.
+type Block struct {
+	Off    int // offset in the page of its first instruction
+	Guest  int // guest instructions
+	Insts  []ir.Inst
+	Phis   []*Value
+	Values []*Value
+	Start  *State // behind the phis
+	Final  *State
+
+	// How it ends: by a branch, if Cond is not nil, to Out[0] if it is taken; to Out[len-1] if not.
+	Cond *Value
+	Out  []*Edge
+	In   []*Edge
+
+	Depth      int
+	start, end int // positions
+	order      int
+	mark       bool
+}
+
+// Edge leads from a block to another or out of the region.
+type Edge struct {
+	From, To *Block // To is nil for an exit
+	Off      int    // offset of the target, in the page or not
+	Back     bool   // to a lower or the same offset: where the budget is checked
+	index    int    // in To.In
+}
+
+// supported says that an operation may stand in a region.
+func supported(op ir.Op) bool {
+	switch op {
+	case ir.Nop, ir.Const, ir.Page, ir.Move, ir.Load, ir.Store, ir.FLoad, ir.FStore:
+		return true
+	case ir.ClMul, ir.ClMulH, ir.ClMulR:
+		return false
+	}
+	return op >= ir.Add && op <= ir.ZeroIfNonzero || op >= ir.FAdd && op <= ir.FConst
+}
+
+// decoded is a guest instruction.
+type decoded struct {
+	insts []ir.Inst
+	size  int
+	ok    bool
+}
+
+// finder finds the blocks of a region.
+type finder struct {
+	*Source
+	at    map[int]*decoded
+	lead  map[int]bool
+	count int
+}
+
+func (f *finder) decode(off int) *decoded {
+	if d := f.at[off]; d != nil {
+		return d
+	}
+	insts, size, ok := rv64.One(nil, f.Bytes, off)
+	d := &decoded{insts, size, ok}
+	if d.ok {
+		if len(insts) > 0 {
+			switch in := &insts[0]; {
+			case in.Op == ir.Branch:
+				d.insts = insts[:1]
+			case in.Op == ir.Jump && !in.Has(ir.Call):
+			case len(insts) == 1 && supported(in.Op):
+			default:
+				d.ok = false
+			}
+		}
+	}
+	if d.ok {
+		f.count++
+	}
+	f.at[off] = d
+	return d
+}
+
+func (f *finder) known(off int) bool {
+	return off >= 0 && off < memory.PageSize && (f.Known == nil || f.Known(uint16(off)))
+}
+
+// Find makes the region around the source's head, or returns nil if there is none worth making.
+func Find(s *Source) *Region {
+	f := &finder{Source: s, at: map[int]*decoded{}, lead: map[int]bool{int(s.Head): true}}
+	// Nearest first, so that what does not fit is what is far away.
+	queue := []int{int(s.Head)}
+	for len(queue) > 0 && f.count < f.Max {
+		off := queue[0]
+		queue = queue[1:]
+		for f.count < f.Max {
+			if f.at[off] != nil {
+				break
+			}
+			d := f.decode(off)
+			if !d.ok {
+				break
+			}
+			if len(d.insts) > 0 && d.insts[0].Op == ir.Branch {
+				target, next := int(d.insts[0].Imm), off+d.size
+				f.lead[next] = true
+				if f.known(target) {
+					f.lead[target] = true
+					queue = append(queue, target)
+				}
+				off = next
+				continue
+			}
+			if len(d.insts) > 0 && d.insts[0].Op == ir.Jump {
+				if target := int(d.insts[0].Imm); f.known(target) {
+					f.lead[target] = true
+					queue = append(queue, target)
+				}
+				break
+			}
+			off += d.size
+		}
+	}
+	r := f.blocks()
+	if r == nil {
+		return nil
+	}
+	if s.Loops && !r.keepLoops() {
+		return nil
+	}
+	r.connect()
+	return r
+}
+
+// has says that an instruction is in the region.
+func (f *finder) has(off int) bool {
+	d := f.at[off]
+	return d != nil && d.ok
+}
+
+// blocks cuts what was found into blocks.
+func (f *finder) blocks() *Region {
+	if !f.has(int(f.Head)) {
+		return nil
+	}
+	r := &Region{Page: f.Page}
+	heads := make([]int, 0, len(f.lead))
+	for off := range f.lead {
+		if f.has(off) {
+			heads = append(heads, off)
+		}
+	}
+	slices.Sort(heads)
+	at := map[int]*Block{}
+	for _, off := range heads {
+		b := &Block{Off: off}
+		at[off] = b
+		r.Blocks = append(r.Blocks, b)
+	}
+	to := func(b *Block, from, target int) {
+		b.Out = append(b.Out, &Edge{From: b, To: at[target], Off: target, Back: target <= from})
+	}
+	for _, b := range r.Blocks {
+		for off := b.Off; ; {
+			d := f.at[off]
+			if d == nil || !d.ok || off != b.Off && at[off] != nil {
+				to(b, off-1, off)
+				break
+			}
+			for i := range d.insts {
+				in := d.insts[i]
+				in.N = uint16(b.Guest)
+				b.Insts = append(b.Insts, in)
+			}
+			b.Guest++
+			if len(d.insts) > 0 && d.insts[0].Op == ir.Branch {
+				to(b, off, int(d.insts[0].Imm))
+				to(b, off, off+d.size)
+				break
+			}
+			if len(d.insts) > 0 && d.insts[0].Op == ir.Jump {
+				b.Insts = b.Insts[:len(b.Insts)-1]
+				to(b, off, int(d.insts[0].Imm))
+				break
+			}
+			off += d.size
+		}
+	}
+	r.Head = at[int(f.Head)]
+	return r
+}
+
+// keepLoops leaves only the blocks from which the head can be reached. It is false if the head is in no loop.
+func (r *Region) keepLoops() bool {
+	for changed := true; changed; {
+		changed = false
+		for _, b := range r.Blocks {
+			if b.mark {
+				continue
+			}
+			for _, e := range b.Out {
+				if e.To != nil && (e.To == r.Head || e.To.mark) {
+					b.mark, changed = true, true
+				}
+			}
+		}
+	}
+	if !r.Head.mark {
+		return false
+	}
+	r.drop(func(b *Block) bool { return b.mark })
+	return true
+}
+
+// drop makes edges to blocks that are not kept exits.
+func (r *Region) drop(keep func(*Block) bool) {
+	for _, b := range r.Blocks {
+		for _, e := range b.Out {
+			if e.To != nil && !keep(e.To) {
+				e.To = nil
+			}
+		}
+	}
+	r.Blocks = slices.DeleteFunc(r.Blocks, func(b *Block) bool { return !keep(b) })
+}
+
+// connect drops what cannot be reached, adds the entry and the lists of edges that come in, and measures how deep in loops each block is.
+func (r *Region) connect() {
+	reached := map[*Block]bool{}
+	var visit func(b *Block)
+	visit = func(b *Block) {
+		reached[b] = true
+		for _, e := range b.Out {
+			if e.To != nil && !reached[e.To] {
+				visit(e.To)
+			}
+		}
+	}
+	visit(r.Head)
+	r.drop(func(b *Block) bool { return reached[b] })
+	r.Entry = &Block{Off: -1}
+	r.Entry.Out = []*Edge{{From: r.Entry, To: r.Head, Off: r.Head.Off}}
+	r.Blocks = append([]*Block{r.Entry}, r.Blocks...)
+	for _, b := range r.Blocks {
+		r.Guest += b.Guest
+		for i := range b.Insts {
+			if op := b.Insts[i].Op; op >= ir.FAdd || op == ir.FLoad || op == ir.FStore {
+				r.UsesFP = true
+			}
+		}
+		for _, e := range b.Out {
+			if e.To != nil {
+				e.index = len(e.To.In)
+				e.To.In = append(e.To.In, e)
+			}
+		}
+	}
+	for _, b := range r.Blocks {
+		for _, e := range b.Out {
+			if e.To != nil && e.Back {
+				loop(e.To, b)
+			}
+		}
+	}
+}
+
+// loop makes the blocks from which a jump back to head is reached without head one deeper.
+func loop(head, from *Block) {
+	body := map[*Block]bool{head: true}
+	work := []*Block{from}
+	for len(work) > 0 {
+		b := work[len(work)-1]
+		work = work[:len(work)-1]
+		if body[b] || b.Off < 0 {
+			continue
+		}
+		body[b] = true
+		for _, e := range b.In {
+			work = append(work, e.From)
+		}
+	}
+	for b := range body {
+		b.Depth = min(b.Depth+1, 4)
+	}
+}
+
+// Optimize makes the values of a region, improves them and finds a place for each. It is false when that is not possible.
+func (r *Region) Optimize(t *Target) bool {
+	r.Build(func(v ir.Var) bool { return t.Pin(v) >= 0 })
+	r.Simplify()
+	r.Narrow()
+	return r.Allocate(t)
+}
+
+// Back is where the jump at the source's head leads, if it is one back in the page.
+func Back(s *Source) (uint16, bool) {
+	insts, _, ok := rv64.One(nil, s.Bytes, int(s.Head))
+	if !ok || len(insts) == 0 || insts[0].Op != ir.Branch && insts[0].Op != ir.Jump || insts[0].Has(ir.Call) {
+		return 0, false
+	}
+	to := insts[0].Imm
+	return uint16(to), to >= 0 && to < int64(s.Head)
+}

@@ -1,0 +1,286 @@
+package jit
+
+// The optimizing tier: when regions are made, and how they take over.
+//
+// A hart whose budget has been refilled some times says where it is: always at the target of a jump back, of a call, or of a computed jump.
+// Where it is often is hot. Another goroutine makes the region around that place (package opt) from a copy of the page, and only the emission
+// of its code happens under the machine's lock. The page must not have been dropped since it was copied; if it has been written without, its next
+// fence drops the region with it.
+//
+// Every entry of a block begins with a no-operation that is big enough for a jump. That becomes a jump to the region, by one aligned store,
+// so that everything that leads to the block, in code, tables, and what harts remember, leads to the region. Where the region finds at its
+// entry that an assumption does not hold, it goes on behind the no-operation.
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/vmproject/vm/internal/engine/jit/amd64"
+	"github.com/vmproject/vm/internal/engine/jit/code"
+	"github.com/vmproject/vm/internal/engine/jit/opt"
+	"github.com/vmproject/vm/internal/memory"
+	"github.com/vmproject/vm/internal/memory/mmu"
+)
+
+// Tier says what is done with hot code.
+type Tier uint8
+
+const (
+	TierBaseline  Tier = iota // nothing
+	TierAuto                  // hot loops are optimized
+	TierOptimized             // every block becomes a region at once: for tests
+)
+
+// RegionOptions are the settings of regions; 0 stands for the default of each.
+type RegionOptions struct {
+	Guest     int // most guest instructions of a region
+	Every     int // refills of the budget between samples
+	Threshold int // samples of a place that make it hot
+}
+
+const (
+	defaultRegion    = 400
+	defaultEvery     = 6
+	defaultThreshold = 4
+	maxRequests      = 16
+	maxRegion        = 3 * maxBlock // bytes of code
+)
+
+// place is an offset in a guest physical page.
+type place struct {
+	gpa uint64
+	off uint16
+}
+
+// tier is the optimizing tier of a machine.
+type tier struct {
+	mode  Tier
+	set   RegionOptions
+	queue chan place
+	once  sync.Once
+	done  chan struct{}
+}
+
+func (t *tier) init(o *Options) {
+	t.mode, t.set = o.Tier, o.Region
+	if t.set.Guest == 0 {
+		t.set.Guest = defaultRegion
+	}
+	if t.set.Every == 0 {
+		t.set.Every = defaultEvery
+	}
+	if t.set.Threshold == 0 {
+		t.set.Threshold = defaultThreshold
+	}
+	t.queue = make(chan place, maxRequests)
+	t.done = make(chan struct{})
+}
+
+// every is how many refills come before the next sample.
+func (t *tier) every() int64 {
+	if t.mode != TierAuto {
+		return 1 << 62
+	}
+	return int64(t.set.Every)
+}
+
+// stop ends the goroutine, once it has done what it is doing. No hart runs.
+func (t *tier) stop() {
+	if t.queue == nil {
+		return
+	}
+	started := true
+	t.once.Do(func() { started = false })
+	close(t.queue)
+	if started {
+		<-t.done
+	}
+	t.queue = nil
+}
+
+// samples is what a hart has seen of hot places. It belongs to the goroutine that runs the hart.
+type samples struct {
+	seen map[place]int
+	vary uint16
+}
+
+// jitter makes slices differ, lest they always end at the same places of a program.
+func (s *samples) jitter() uint16 { return s.vary }
+
+const maxSamples = 4096
+
+// sample counts where the hart is.
+func (e *Engine) sample() {
+	h, t := e.h, &e.m.tier
+	h.Samples = t.every()
+	e.vary = uint16(rand.Uint32() & 1023)
+	f := &h.TLB.Banks[h.Bank%mmu.NumBanks].Fetch[mmu.FetchIndex(h.PC)]
+	if t.mode != TierAuto || f.Tag != h.PC&^memory.PageMask {
+		return
+	}
+	if e.seen == nil || len(e.seen) > maxSamples {
+		e.seen = map[place]int{}
+	}
+	at := place{f.GPA, uint16(h.PC & memory.PageMask)}
+	e.seen[at]++
+	if e.seen[at] != t.set.Threshold {
+		return
+	}
+	t.once.Do(func() { go e.m.optimizer(t.queue) })
+	select {
+	case t.queue <- at:
+	default:
+		e.seen[at]-- // later
+	}
+}
+
+// optimizer makes the regions that are asked for.
+func (m *Machine) optimizer(queue <-chan place) {
+	defer close(m.tier.done)
+	for at := range queue {
+		m.optimize(at)
+	}
+}
+
+// optimize makes the region around a place, unless it has one.
+func (m *Machine) optimize(at place) {
+	began := time.Now()
+	m.mu.Lock()
+	p := m.pages[at.gpa]
+	if p == nil || !p.watched || p.inner[at.off] == 0 || p.regions[at.off] {
+		m.mu.Unlock()
+		return
+	}
+	cleared := p.cleared
+	s, err := m.source(p, at.off)
+	if err == nil {
+		// A budget that runs out on a jump back leaves the hart there: what is hot is its target.
+		if to, back := opt.Back(s); back && p.inner[to] != 0 && !p.regions[to] {
+			at.off, s.Head = to, to
+		}
+	}
+	known := map[uint16]bool{}
+	for off := range p.inner {
+		known[off] = true
+	}
+	m.mu.Unlock()
+	if err != nil {
+		return
+	}
+	s.Known = func(off uint16) bool { return known[off] }
+	s.Loops = true
+	r := plan(s)
+	took := time.Since(began)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r == nil {
+		m.stats.RegionsRefused++
+		return
+	}
+	if m.pages[at.gpa] != p || p.cleared != cleared || !p.watched || p.inner[at.off] == 0 {
+		return
+	}
+	began = time.Now()
+	m.install(p, r)
+	m.stats.RegionTime += took + time.Since(began)
+}
+
+// source is the code of a page, copied. The lock is held.
+func (m *Machine) source(p *page, off uint16) (*opt.Source, error) {
+	bytes, err := m.ram.Slice(memory.GPA(p.gpa), memory.PageSize)
+	if err != nil {
+		return nil, err
+	}
+	return &opt.Source{Bytes: append([]byte(nil), bytes...), Page: p.gpa, Head: off, Max: m.tier.set.Guest}, nil
+}
+
+// plan makes a region and finds places for its values. Nil: none that would be worth it.
+func plan(s *opt.Source) *opt.Region {
+	r := opt.Find(s)
+	if r == nil {
+		return nil
+	}
+	t := amd64.RegionTarget()
+	if !r.Optimize(t) {
+		return nil
+	}
+	return r
+}
+
+// optimizeNow is for tests. The lock is held.
+func (m *Machine) optimizeNow(p *page, off uint16) {
+	if p.regions[off] {
+		return
+	}
+	s, err := m.source(p, off)
+	if err != nil {
+		return
+	}
+	if r := plan(s); r != nil {
+		m.install(p, r)
+	}
+}
+
+// install writes the code of a region and lets it take over. The lock is held.
+func (m *Machine) install(p *page, r *opt.Region) {
+	if m.region == nil || m.region.Room() < maxRegion {
+		if m.region != nil {
+			m.region.Seal()
+			m.region = nil
+		}
+		region, err := m.arena.Open()
+		if err != nil {
+			return // the next block that is compiled makes room
+		}
+		m.region, m.inRegion[region] = region, &residents{pages: map[*page]struct{}{}}
+	}
+	off := uint16(r.Head.Off)
+	mem, _ := m.region.Alloc(maxRegion)
+	base := uintptr(m.arena.Base())
+	old := code.Addr(base + uintptr(p.inner[off]))
+	out, err := m.compiler.CompileRegion(r, mem.Bytes, uintptr(mem.Addr), uintptr(old)+amd64.PatchSize, func(target int32, plain bool) (uintptr, bool) {
+		entries := p.inner
+		if plain {
+			entries = p.plain
+		}
+		at, ok := entries[uint16(target)]
+		return base + uintptr(at), ok
+	})
+	if err != nil {
+		m.region.Trim(0)
+		m.stats.RegionsRefused++
+		return
+	}
+	m.region.Trim(len(out.Bytes))
+	start := uint32(mem.Addr - m.arena.Base())
+	m.inRegion[m.region].add(p, start)
+	if p.regions == nil {
+		p.regions = map[uint16]bool{}
+	}
+	p.regions[off] = true
+	m.patchEntry(old, mem.Addr+code.Addr(out.Inner))
+	p.inner[off] = start + uint32(out.Inner)
+	atomic.StoreUint32(&p.table[off/2], start+uint32(out.Outer))
+	m.stats.Regions++
+	m.stats.RegionGuest += uint64(r.Guest)
+	m.stats.RegionBytes += uint64(len(out.Bytes))
+	m.name(mem.Addr, len(out.Bytes), fmt.Sprintf("guest region (%x)", p.gpa+uint64(off)))
+}
+
+// patchEntry makes the no-operation at an address a jump. It lies within one aligned word, which nobody else changes: the lock is held.
+func (m *Machine) patchEntry(at, to code.Addr) {
+	word := at &^ 7
+	b := m.arena.Writable(word, 8)
+	var w [8]byte
+	copy(w[:], b)
+	i := at - word
+	w[i] = 0xE9
+	binary.LittleEndian.PutUint32(w[i+1:], uint32(to-(at+amd64.PatchSize)))
+	// Safe: the arena's memory is page aligned, and word is a multiple of 8 in it.
+	atomic.StoreUint64((*uint64)(unsafe.Pointer(unsafe.SliceData(b))), binary.NativeEndian.Uint64(w[:]))
+}
