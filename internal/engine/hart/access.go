@@ -78,6 +78,14 @@ func (h *Hart) locate(va, n uint64, acc mmu.Access) (place, mmu.Fault) {
 			return place{}, fault
 		}
 		gpa, shift = leaf.GPA, leaf.Shift
+		if leaf.PTE&mmu.PTEG == 0 && h.TLB.Keys[index%mmu.NumBanks].Shared != 0 {
+			h.TLB.Privatize(h.Satp)
+			h.updateBanks()
+			if index = h.DataBank; acc == mmu.Fetch {
+				index = h.Bank
+			}
+			bank = &h.TLB.Banks[index%mmu.NumBanks]
+		}
 	}
 
 	base := gpa &^ memory.PageMask

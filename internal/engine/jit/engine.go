@@ -347,12 +347,13 @@ func (e *Engine) floatingPointDone() { e.h.Fflags = uint64(fflags[e.h.GuestMXCSR
 func (e *Engine) miss(acc mmu.Access) (target uintptr, trapped bool) {
 	h := e.h
 	place := amd64.Place(h.Scratch[0])
+	bank := h.Bank % mmu.NumBanks
 	filled, fault := h.Fill(h.ExitArg, acc, place.Group())
-	if filled {
+	if filled && h.Bank%mmu.NumBanks == bank {
 		return e.m.routines.Resume, false
 	}
 	// The routine was called: what it would have returned to goes.
-	h.ShadowSP[h.Bank%mmu.NumBanks] += 8
+	h.ShadowSP[bank] += 8
 	h.Budget -= place.Retired()
 	h.PC = h.PageBase + place.Off()
 	f := &h.TLB.Banks[h.Bank%mmu.NumBanks].Fetch[mmu.FetchIndex(h.PC)]

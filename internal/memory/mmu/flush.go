@@ -195,7 +195,7 @@ func (t *TLB) Flush(f Flush) {
 	all := !f.HasVA || end < f.VA || last-first >= maxFlushPages<<memory.PageShift
 	for i := range uint64(NumBanks) {
 		k := &t.Keys[i]
-		if k.Valid == 0 || !View(k.View).Translated() || f.HasASID && ASID(k.Satp) != uint64(uint16(f.ASID)) {
+		if k.Valid == 0 || !View(k.View).Translated() || f.HasASID && (k.Shared != 0 || ASID(k.Satp) != uint64(uint16(f.ASID))) {
 			continue
 		}
 		if all {

@@ -6,9 +6,13 @@ package mmu
 // context switch or a trap changes which bank is current, and flushes nothing. An entry is only ever made for a page where PMP,
 // the page table and the bus agree on plain RAM for the whole 4 KiB, so a hit needs no further check; everything else takes the walk.
 //
+// What S-mode sees without SUM is mostly the same in every address space, and a kernel says so by the G bit. One bank therefore serves them
+// all, as long as every leaf is global (Privileged 1.13 §12.3.1); an address space where one is not has a bank of its own from then on.
+//
 // A TLB belongs to whoever owns its hart's state (see package hart): nothing here is locked. What drops entries is in flush.go.
 
 import (
+	"slices"
 	"unsafe"
 
 	"github.com/vmproject/vm/internal/memory"
@@ -96,10 +100,11 @@ type Bank struct {
 
 // Key is the identity of a bank. The keys are kept apart from the banks so that looking for one touches few cache lines.
 type Key struct {
-	Satp    uint64 // the whole CSR; 0 for the views without translation
+	Satp    uint64 // the whole CSR; 0 for the views without translation; of a shared bank the mode
 	View    uint64
 	Valid   uint64 // 0: the bank belongs to nobody, and is empty
 	LastUse uint64 // value of TLB.Clock, for replacement
+	Shared  uint64 // 1: the bank is that of all address spaces, and has only entries of global leaves
 }
 
 // TLB is every bank of one hart. It is empty once Init has run.
@@ -110,6 +115,9 @@ type TLB struct {
 	// with one load.
 	Current [NumViews]uint64
 	Clock   uint64 // source of Key.LastUse
+	// Private are address spaces whose ViewS does not share a bank, the first PrivateCount; all of them when they are more than fit.
+	Private      [8]uint64
+	PrivateCount uint64
 
 	// What the translator must have dropped of its remembered jump targets before generated code runs again. It clears these.
 	Forget      uint64 // bit i: everything of bank i
@@ -142,7 +150,7 @@ func (t *TLB) Init() {
 	for v := range t.Current {
 		t.Current[v] = NoBank
 	}
-	t.Clock = 0
+	t.Clock, t.PrivateCount = 0, 0
 }
 
 // SwitchSatp makes those banks current for the translated views that satp, which has changed, has already. They count as used.
@@ -154,7 +162,7 @@ func (t *TLB) SwitchSatp(satp uint64) {
 	}
 	t.Clock++
 	for i := range t.Keys {
-		if k := &t.Keys[i]; k.Valid != 0 && k.Satp == satp && View(k.View).Translated() {
+		if k := &t.Keys[i]; k.Valid != 0 && View(k.View).Translated() && k.is(t.key(satp, View(k.View))) {
 			t.Current[k.View%NumViews] = uint64(i)
 			k.LastUse = t.Clock
 		}
@@ -171,15 +179,43 @@ func (t *TLB) Select(satp uint64, view View, keep uint64) uint64 {
 	return t.find(satp, view, keep)
 }
 
-func (t *TLB) find(satp uint64, view View, keep uint64) uint64 {
+// key is that of the bank of (satp, view).
+func (t *TLB) key(satp uint64, view View) Key {
+	k := Key{Satp: satp, View: uint64(view), Valid: 1}
 	if !view.Translated() {
-		satp = 0
+		k.Satp = 0
+	} else if view == ViewS && !t.private(satp) {
+		k.Satp, k.Shared = satp>>satpModeShift<<satpModeShift, 1
 	}
+	return k
+}
+
+func (k *Key) is(l Key) bool { return k.Satp == l.Satp && k.View == l.View && k.Shared == l.Shared }
+
+func (t *TLB) private(satp uint64) bool {
+	n := t.PrivateCount
+	return n > uint64(len(t.Private)) || slices.Contains(t.Private[:n], satp)
+}
+
+// Privatize gives an address space a bank of its own for ViewS: a leaf that is not global has turned up. Its bank has to be selected again.
+func (t *TLB) Privatize(satp uint64) {
+	if t.private(satp) {
+		return
+	}
+	if t.PrivateCount < uint64(len(t.Private)) {
+		t.Private[t.PrivateCount] = satp
+	}
+	t.PrivateCount++
+	t.Current[ViewS] = NoBank
+}
+
+func (t *TLB) find(satp uint64, view View, keep uint64) uint64 {
+	want := t.key(satp, view)
 	victim, oldest := uint64(0), ^uint64(0)
 	found := NoBank
 	for i := range t.Keys {
 		k := &t.Keys[i]
-		if k.Valid != 0 && k.Satp == satp && k.View == uint64(view) {
+		if k.Valid != 0 && k.is(want) {
 			found = uint64(i)
 			break
 		}
@@ -196,8 +232,8 @@ func (t *TLB) find(satp uint64, view View, keep uint64) uint64 {
 		}
 		t.empty(victim)
 		t.Forget |= 1 << victim
-		t.Keys[victim] = Key{Satp: satp, View: uint64(view), Valid: 1}
-		t.Banks[victim].Rules = rules(view)
+		t.Keys[victim] = want
+		t.Banks[victim].Rules = rules(view, want.Shared != 0)
 	}
 	t.Clock++
 	t.Keys[found].LastUse = t.Clock

@@ -100,6 +100,88 @@ func TestSelectForgetsTheCurrentBankItTakes(t *testing.T) {
 	}
 }
 
+func TestAddressSpacesShareWhatIsGlobal(t *testing.T) {
+	tlb := new(TLB)
+	tlb.Init()
+	global := tlb.Select(satpA, ViewS, NoBank)
+	tlb.Banks[global].FillLoad(1<<63, 7)
+	for _, bits := range []uint64{PTEG, 0} {
+		leaf := uint64(PTEV | PTER | PTEW | PTEA | PTED)
+		if r := tlb.Banks[global].Rules[Store]; (leaf|bits)&r.Mask == r.Want != (bits == PTEG) {
+			t.Errorf("the rule of a shared bank for a leaf with %#x", bits)
+		}
+	}
+	tlb.SwitchSatp(satpB)
+	if got := tlb.Select(satpB, ViewS, NoBank); got != global || tlb.Current[ViewS] != global {
+		t.Error("the bank is not shared")
+	}
+	if tlb.Select(satpB, ViewU, NoBank) == global || tlb.Select(satpB, ViewSSum, NoBank) == global {
+		t.Error("views that reach user pages share it")
+	}
+	tlb.Flush(Flush{HasASID: true, ASID: ASID(satpB)})
+	tlb.Flush(Flush{HasASID: true, ASID: ASID(satpA), HasVA: true, VA: 1 << 63})
+	if tlb.Banks[global].Load[DataIndex(1<<63)].Tag != 1<<63 {
+		t.Error("a fence of one address space dropped it")
+	}
+	// One of them turns out to have pages of its own.
+	tlb.Privatize(satpB)
+	own := tlb.Select(satpB, ViewS, NoBank)
+	if own == global {
+		t.Fatal("a private address space shares the bank")
+	}
+	tlb.SwitchSatp(satpA)
+	if got := tlb.Select(satpA, ViewS, NoBank); got != global {
+		t.Error("the others do not share it any more")
+	}
+	tlb.SwitchSatp(satpB)
+	if tlb.Current[ViewS] != own {
+		t.Error("its bank is forgotten")
+	}
+	tlb.SwitchSatp(satpA)
+	tlb.Flush(Flush{HasVA: true, VA: 1 << 63})
+	if tlb.Banks[global].Load[DataIndex(1<<63)].Tag == 1<<63 {
+		t.Error("a fence of all address spaces left it")
+	}
+	for i := range uint64(len(tlb.Private) + 1) {
+		tlb.Privatize(satpB + i)
+	}
+	tlb.SwitchSatp(satpA)
+	if got := tlb.Select(satpA, ViewS, NoBank); got == global {
+		t.Error("the list is full, and the bank still shared")
+	}
+}
+
+// A rule lets through nothing that Walk does not.
+func TestRulesAreStricterThanTheWalk(t *testing.T) {
+	g := rand.New(rand.NewPCG(3, 4))
+	const interesting = PTEV | PTER | PTEW | PTEX | PTEU | PTEG | PTEA | PTED
+	let := 0
+	for range 200000 {
+		view, acc := View(g.IntN(NumViews)), Access(g.IntN(3))
+		pte := g.Uint64()&interesting | 5<<PTEPPNShift
+		if g.IntN(8) == 0 {
+			pte |= 1 << (54 + g.IntN(10))
+		}
+		r := rules(view, g.IntN(2) == 0)[acc]
+		if pte&r.Mask != r.Want {
+			continue
+		}
+		let++
+		regime := Regime{User: view&^ViewMXR == ViewU, SUM: view&^ViewMXR == ViewSSum, MXR: view&ViewMXR != 0}
+		want := uint64(PTEV | PTEA)
+		if acc == Store {
+			want |= PTED
+		}
+		if !view.Translated() || pte&want != want || pte&(PTER|PTEW) == PTEW || pte&PTEReserved != 0 ||
+			!leafLegal(pte, pte&PTEPPN>>PTEPPNShift, 0, false) || !allowed(pte, &regime, acc) {
+			t.Fatalf("view %d, access %d: a rule lets %#x through", view, acc, pte)
+		}
+	}
+	if let < 1000 {
+		t.Errorf("only %d leaves were let through", let)
+	}
+}
+
 func TestFlush(t *testing.T) {
 	type entry struct {
 		satp  uint64
@@ -203,7 +285,7 @@ func TestFlushNeverLeavesStaleEntries(t *testing.T) {
 		tlb.Flush(f)
 		for _, m := range in {
 			last := f.VA + max(f.Size, 1) - 1
-			if f.HasVA && (m.hi < f.VA || m.lo > last) || f.HasASID && ASID(m.satp) != f.ASID {
+			if f.HasVA && (m.hi < f.VA || m.lo > last) || f.HasASID && (ASID(m.satp) != f.ASID || tlb.Keys[m.bank].Shared != 0) {
 				continue
 			}
 			if tlb.Banks[m.bank].Load[DataIndex(m.va)].Tag == m.va {

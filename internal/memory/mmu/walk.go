@@ -194,8 +194,8 @@ type Rule struct{ Mask, Want uint64 }
 // never is the rule that no leaf meets.
 var never = Rule{Mask: 0, Want: 1}
 
-// rules are those of a view, by Access.
-func rules(v View) (r [3]Rule) {
+// rules are those of a view, by Access; in a shared bank only global leaves count.
+func rules(v View, shared bool) (r [3]Rule) {
 	for acc := range r {
 		r[acc] = never
 	}
@@ -205,6 +205,10 @@ func rules(v View) (r [3]Rule) {
 	base := Rule{
 		Mask: PTEV | PTER | PTEA | PTEU | PTEReserved | PTEPBMT | PTEN,
 		Want: PTEV | PTER | PTEA,
+	}
+	if shared {
+		base.Mask |= PTEG
+		base.Want |= PTEG
 	}
 	switch v {
 	case ViewU:
