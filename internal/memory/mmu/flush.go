@@ -58,6 +58,7 @@ func (b *Bank) NoteBig(va uint64, shift uint) {
 	for i, s := range leafShifts {
 		if s == shift {
 			b.Big[va>>63][i].add(va, shift)
+			b.AnyBig[va>>63] = 1
 		}
 	}
 }
@@ -84,7 +85,7 @@ func (b *Bank) clear() {
 		b.Fetch[i].Tag = InvalidTag
 	}
 	b.ForgetExec()
-	b.Big = noLeaves
+	b.Big, b.AnyBig = noLeaves, [2]uint64{}
 	b.Filled = 0
 }
 

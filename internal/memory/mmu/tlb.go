@@ -86,6 +86,8 @@ type bankTables struct {
 	// Big is which leaves larger than a page back entries, by the half of the address space (the top bit of the address: user and
 	// kernel) and by size: a flush of one address drops every entry that the same leaf backs.
 	Big [2][numLeafSizes]leaves
+	// AnyBig is non-zero, by the half of the address space, when Big has a leaf there.
+	AnyBig [2]uint64
 	// Filled is non-zero when there may be a valid entry: an empty bank need not be emptied.
 	Filled uint64
 	// Rules are what generated code fills entries by, by Access. They are the view's, and stay when the bank is emptied.

@@ -163,6 +163,7 @@ var (
 	fetchTable = int32(unsafe.Offsetof(mmu.FetchEntry{}.Table))
 	fetchGPA   = int32(unsafe.Offsetof(mmu.FetchEntry{}.GPA))
 	bankBig    = int32(unsafe.Offsetof(mmu.Bank{}.Big))
+	bankAnyBig = int32(unsafe.Offsetof(mmu.Bank{}.AnyBig))
 	bankFilled = int32(unsafe.Offsetof(mmu.Bank{}.Filled))
 	bankRules  = int32(unsafe.Offsetof(mmu.Bank{}.Rules))
 	ruleMask   = int32(unsafe.Offsetof(mmu.Rule{}.Mask))

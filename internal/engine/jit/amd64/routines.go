@@ -87,6 +87,7 @@ type Routines struct {
 	MissLoad, MissStore                 uintptr // called; tmp: address, tmp2: place
 	MissLoadAt, MissStoreAt             uintptr // called, with the place behind the call; tmp: address XOR tag, tmp2: distance of the entry
 	Host                                uintptr // called; tmp: the instruction, tmp2: offset
+	Fence                               uintptr // called; see fence.go
 	Ecall, TrapReturn                   uintptr // tmp2: offset
 	ReadFlags, WriteFlags               uintptr // called; fflags in RDX
 	ReadStatus                          uintptr // called; answers in RDX
@@ -266,6 +267,9 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 	c.MR(asm.MOV, asm.S64, state(offExitArg), tmp)
 	c.MR(asm.MOV, asm.S64, scratch(0), tmp2)
 	leaveAs(KindHost)
+
+	r.Fence = here()
+	c.fenceRoutine()
 
 	c.privileged(here, stepPC, checkAt, dispatch)
 	c.flagRoutines(here)

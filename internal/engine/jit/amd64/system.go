@@ -17,6 +17,7 @@ var systems = map[ir.Op]func(*Compiler, *ir.Inst){
 	ir.ClearCSR:   accessCSR,
 	ir.ReadTime:   readTime,
 	ir.Host:       doInGo,
+	ir.FenceVMA:   (*Compiler).fence,
 }
 
 // doInGo has the engine execute an instruction. The block goes on only where its code, and the mode that it executes in, are the same.

@@ -221,6 +221,7 @@ const (
 	SetCSR     // Dst likewise; CSR |= A, or the immediate C with UseImm
 	ClearCSR
 	ReadTime // Dst = time
+	FenceVMA // Raw, an SFENCE.VMA of the page of A in the address space B, or if that is None in all of them
 
 	// Floating point. Sources that are Single are boxed values.
 	FAdd

@@ -26,8 +26,8 @@ var opNames = [NumOps]string{
 	CompareSwap: "compareswap", Fence: "fence", Pause: "pause",
 	Branch: "branch", Jump: "jump", JumpReg: "jumpreg", Step: "step", Host: "host", GuardNext: "guardnext",
 	Ecall: "ecall", TrapReturn: "trapreturn", ReadCSR: "readcsr", WriteCSR: "writecsr", SetCSR: "setcsr", ClearCSR: "clearcsr",
-	ReadTime: "readtime",
-	FAdd:     "fadd", FSub: "fsub", FMul: "fmul", FDiv: "fdiv", FSqrt: "fsqrt",
+	ReadTime: "readtime", FenceVMA: "fencevma",
+	FAdd: "fadd", FSub: "fsub", FMul: "fmul", FDiv: "fdiv", FSqrt: "fsqrt",
 	FMulAdd: "fmuladd", FMulSub: "fmulsub", FNegMulAdd: "fnegmuladd", FNegMulSub: "fnegmulsub",
 	FSgnj: "fsgnj", FSgnjN: "fsgnjn", FSgnjX: "fsgnjx", FMin: "fmin", FMax: "fmax", FEq: "feq", FLt: "flt", FLe: "fle",
 	FToInt: "ftoint", FFromInt: "ffromint", FWiden: "fwiden", FNarrow: "fnarrow", FToBits: "ftobits", FFromBits: "ffrombits",
@@ -163,7 +163,7 @@ func (i *Inst) sized() bool {
 // writes says that Dst means something.
 func (i *Inst) writes() bool {
 	switch i.Op {
-	case Nop, Entry, ZeroBlock, Store, FStore, Group, Fence, Pause, Branch, Step, Host, GuardNext, Ecall, TrapReturn:
+	case Nop, Entry, ZeroBlock, Store, FStore, Group, Fence, Pause, Branch, Step, Host, FenceVMA, GuardNext, Ecall, TrapReturn:
 		return false
 	case Jump, JumpReg:
 		return i.Has(Call)

@@ -233,6 +233,16 @@ func (f *builder) lower(i *riscv.Inst, raw uint32) {
 		f.last(n)
 	case shapeHost:
 		f.host(raw, i.Len)
+	case shapeFenceVMA:
+		if i.Rs1 == 0 {
+			f.host(raw, i.Len)
+			return
+		}
+		n.Op, n.Dst = ir.FenceVMA, ir.None
+		if i.Rs2 == 0 {
+			n.B = ir.None
+		}
+		f.emit(n)
 	case shapeFRRR:
 		n.Dst, n.A, n.B, n.C = ir.F(i.Rd), ir.F(i.Rs1), ir.F(i.Rs2), ir.F(i.Rs3)
 		f.float(n)

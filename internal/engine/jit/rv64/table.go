@@ -28,6 +28,7 @@ const (
 	shapeCSRI   // rd, csr, zimm
 	shapeSystem // ends the block, and knows by itself
 	shapeHost   // done by the engine
+	shapeFenceVMA
 	shapeFence
 	shapeFRRR // f registers: rd, rs1, rs2, rs3, rm
 	shapeFRR
@@ -200,8 +201,8 @@ var table = [riscv.NumOps]row{
 	riscv.ECALL:  {shape: shapeSystem, op: ir.Ecall},
 	riscv.SRET:   {shape: shapeSystem, op: ir.TrapReturn},
 
-	riscv.SFENCE_VMA: {shape: shapeHost},
-	riscv.SINVAL_VMA: {shape: shapeHost},
+	riscv.SFENCE_VMA: {shape: shapeFenceVMA},
+	riscv.SINVAL_VMA: {shape: shapeFenceVMA},
 	riscv.FENCE_I:    {shape: shapeHost},
 
 	riscv.CBO_ZERO:   {shapeAMO, ir.ZeroBlock, ir.W64, 0, 0},
