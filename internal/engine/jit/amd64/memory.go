@@ -116,6 +116,9 @@ func (c *Compiler) place(in *ir.Inst) uint64 {
 
 // hostAddress is the operand for an access: through the group, or by a look-up.
 func (c *Compiler) hostAddress(in *ir.Inst, store bool) asm.Mem {
+	if in.Has(ir.Grouped) && c.region != nil {
+		return asm.At(c.use(in.A, tmp), int32(in.Imm))
+	}
 	if in.Has(ir.Grouped) {
 		return asm.At(group, int32(in.Imm))
 	}

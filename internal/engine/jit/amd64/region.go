@@ -15,6 +15,7 @@ import (
 	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
 	"github.com/vmproject/vm/internal/engine/jit/ir"
 	"github.com/vmproject/vm/internal/engine/jit/opt"
+	"github.com/vmproject/vm/internal/memory"
 )
 
 // Variables that stand for places.
@@ -297,9 +298,22 @@ func (c *Compiler) move(m regionMove) {
 	}
 }
 
-// regionMiss is missPiece in a region: around the call of the routine the registers are put aside and the state is made canonical.
+// regionMiss is missPiece in a region.
 func (c *Compiler) regionMiss(p *piece) {
-	x := p.exit
+	c.RM(asm.XOR, asm.S64, tmp, asm.Indexed(base, tmp2, 1, p.table))
+	c.aroundMiss(p.exit, func() {
+		c.MovImm(tmp2, c.place(&p.in))
+		if p.table == offStores {
+			c.CallTo(c.routines.MissStore)
+		} else {
+			c.CallTo(c.routines.MissLoad)
+		}
+	})
+	c.Jmp(p.again)
+}
+
+// aroundMiss calls a routine for a miss, with the address in tmp: the registers are put aside and the state is made canonical.
+func (c *Compiler) aroundMiss(x exitPoint, call func()) {
 	ints, floats := c.region.Live(0, x.pos), c.region.Live(1, x.pos)
 	each := func(integer func(asm.Reg, asm.Mem), float func(asm.XMM, asm.Mem)) {
 		for i := range 16 {
@@ -311,17 +325,10 @@ func (c *Compiler) regionMiss(p *piece) {
 			}
 		}
 	}
-	c.RM(asm.XOR, asm.S64, tmp, asm.Indexed(base, tmp2, 1, p.table))
 	each(func(r asm.Reg, m asm.Mem) { c.MR(asm.MOV, asm.S64, m, r) }, func(x asm.XMM, m asm.Mem) { c.MX(c.whole(move64), m, x) })
 	c.flush(x)
-	c.MovImm(tmp2, c.place(&p.in))
-	if p.table == offStores {
-		c.CallTo(c.routines.MissStore)
-	} else {
-		c.CallTo(c.routines.MissLoad)
-	}
+	call()
 	each(func(r asm.Reg, m asm.Mem) { c.RM(asm.MOV, asm.S64, r, m) }, func(x asm.XMM, m asm.Mem) { c.fetchFloat(x, m) })
-	c.Jmp(p.again)
 }
 
 // regionEmitter emits a region.
@@ -375,6 +382,8 @@ func (e *regionEmitter) value(v *opt.Value) {
 	c.exit = exitPoint{v.State, v.Pos()}
 	c.narrow = v.Narrow && v.Reg >= 0
 	switch {
+	case v.Op == ir.Group:
+		e.group(v, &in)
 	case v.Op == ir.SetLT || v.Op == ir.SetLTU:
 		e.set(&in)
 	case v.Op == ir.RotR && in.Has(ir.UseImm) && c.has.Has(asm.HasBMI2):
@@ -395,6 +404,94 @@ func (e *regionEmitter) value(v *opt.Value) {
 		m := regionMove{dst: memoryOf(v.Home), src: registerOf(v), extend: v.Narrow}
 		c.move(m)
 	}
+}
+
+// group leaves the host address of A+Imm in the place of v.
+func (e *regionEmitter) group(v *opt.Value, in *ir.Inst) {
+	c := e.Compiler
+	table, routine := offLoads, c.routines.MissLoad
+	if in.Has(ir.Signed) {
+		table, routine = offStores, c.routines.MissStore
+	}
+	span := int64(in.Raw)
+	missed := func(again asm.Label) func() {
+		i := *in
+		return func() { // over the end of the page, or not there
+			plain := c.cold(piece{emit: func(c *Compiler, p *piece) {
+				c.flush(p.exit)
+				c.settle(int(p.in.N))
+				c.link(int32(p.in.Off), true)
+			}, in: i})
+			// The offset in the page is that of address XOR tag.
+			c.RM(asm.XOR, asm.S64, tmp, asm.Indexed(base, tmp2, 1, table))
+			c.RR(asm.MOV, asm.S32, tmp2, tmp)
+			c.RI(asm.AND, asm.S32, tmp2, memory.PageMask)
+			c.RI(asm.CMP, asm.S32, tmp2, int32(memory.PageSize-span))
+			c.Jcc(asm.CondA, plain)
+			c.aroundMiss(c.exit, func() {
+				c.MovImm(tmp2, c.place(&i)|placeGroup)
+				c.CallTo(routine)
+			})
+			c.Jmp(again)
+		}
+	}
+	address := func() {
+		if a, ok := pinned(in.A); ok {
+			c.RM(asm.LEA, asm.S64, tmp, asm.At(a, int32(in.Imm)))
+		} else {
+			c.load(tmp, in.A)
+			if in.Imm != 0 {
+				c.RM(asm.LEA, asm.S64, tmp, asm.At(tmp, int32(in.Imm)))
+			}
+		}
+	}
+	if v.Cell == nil {
+		again := c.NewLabel()
+		l := c.outOfLine(missed(again))
+		c.Bind(again)
+		address()
+		c.entry(tmp2, tmp)
+		c.translate(table, span, l)
+		c.put(in.Dst, tmp)
+		return
+	}
+	tag, host := variable(v.Cell.Tag), variable(v.Cell.Host)
+	again, ready := c.NewLabel(), c.NewLabel()
+	other := c.outOfLine(func() { // another page
+		c.Bind(again)
+		address()
+		c.entry(tmp2, tmp)
+		l := c.outOfLine(missed(again))
+		c.RM(asm.XOR, asm.S64, tmp, asm.Indexed(base, tmp2, 1, table))
+		c.RI(asm.CMP, asm.S64, tmp, int32(memory.PageSize-span))
+		c.Jcc(asm.CondA, l)
+		for i, cell := range []ir.Var{tag, host} {
+			m := asm.Indexed(base, tmp2, 1, table+8*int32(i))
+			if r, ok := pinned(cell); ok {
+				c.RM(asm.MOV, asm.S64, r, m)
+			} else {
+				c.fetchFloat(ftmp, m)
+				c.MX(c.whole(move64), slot(cell), ftmp)
+			}
+		}
+		c.Jmp(ready)
+	})
+	address()
+	c.apply(asm.XOR, asm.S64, tmp, tag)
+	c.RI(asm.CMP, asm.S64, tmp, int32(memory.PageSize-span))
+	c.Jcc(asm.CondA, other)
+	c.Bind(ready)
+	if d, ok := pinned(in.Dst); ok {
+		if h, ok := pinned(host); ok {
+			c.RM(asm.LEA, asm.S64, d, asm.Indexed(tmp, h, 1, 0))
+			return
+		}
+		c.RM(asm.ADD, asm.S64, tmp, slot(host))
+		c.put(in.Dst, tmp)
+		return
+	}
+	c.apply(asm.ADD, asm.S64, tmp, host)
+	c.put(in.Dst, tmp)
 }
 
 func (e *regionEmitter) set(in *ir.Inst) {
@@ -507,6 +604,11 @@ func (e *regionEmitter) finish(b, following *opt.Block) {
 
 // plain says that an edge needs no code, once the budget is settled.
 func (e *regionEmitter) plain(d *opt.Edge) bool {
+	for _, cell := range e.r.Cells {
+		if cell.Fresh(d) {
+			return false
+		}
+	}
 	return d.To != nil && !d.Back && len(e.moves(d)) == 0
 }
 
@@ -559,6 +661,13 @@ func (e *regionEmitter) edge(d *opt.Edge, following *opt.Block, inline bool) {
 		return
 	}
 	c.parallel(e.moves(d))
+	for _, cell := range e.r.Cells {
+		if cell.Fresh(d) {
+			c.load(tmp, variable(cell.Root))
+			c.RI(asm.BTC, asm.S64, tmp, opt.Unknown)
+			c.put(variable(cell.Tag), tmp)
+		}
+	}
 	label := e.labels[d.To]
 	if d.Back {
 		c.retire(guest)

@@ -127,6 +127,9 @@ func (r *Region) choose(v *Value, spans []span, t *Target) bool {
 
 // keep finds where v is for the states that have it.
 func (r *Region) keep(v *Value, t *Target, slots [][]span) bool {
+	if v.Var == internal && v.Kind == Entered { // filled on the way in, in memory
+		return r.private(v, t, slots)
+	}
 	atHome := v.Kind == Entered && t.Pin(v.Var) < 0
 	if v.Reg >= 0 {
 		if slices.Equal(v.needs, v.lives) {

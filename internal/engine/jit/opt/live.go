@@ -221,6 +221,27 @@ func (r *Region) liveness() []*Value {
 			}
 		}
 	}
+	// Cells are there all the time.
+	all = all[:len(all):len(all)]
+	for _, c := range r.Cells {
+		end := r.Blocks[len(r.Blocks)-1].end + 2
+		for _, v := range []*Value{c.Tag, c.Host} {
+			v.needs, v.lives, v.weight = []span{{0, end}}, []span{{0, end}}, 10
+			all = append(all, v)
+		}
+	}
+	for _, b := range r.Blocks {
+		for _, v := range b.Values {
+			if v.Cell != nil {
+				w := 1.0
+				for range b.Depth {
+					w *= 10
+				}
+				v.Cell.Tag.weight += w
+				v.Cell.Host.weight += w
+			}
+		}
+	}
 	return all
 }
 

@@ -4,6 +4,7 @@
 //	region.go    which code a region is: blocks of the page around a hot place
 //	ssa.go       its values
 //	simplify.go  what is computed otherwise, or not at all
+//	access.go    which loads and stores share a look-up
 //	narrow.go    which values need no sign extension
 //	live.go      where each value is needed
 //	allocate.go  where it is kept
@@ -43,6 +44,8 @@ type Region struct {
 	Guest  int      // guest instructions
 	UsesFP bool
 	Guards []*Value // entries that are assumed to be sign-extended from 32 bits
+
+	Cells []*Cell // see Share
 
 	Slots int // private places in memory that are used
 
@@ -340,6 +343,8 @@ func loop(head, from *Block) {
 func (r *Region) Optimize(t *Target) bool {
 	r.Build(func(v ir.Var) bool { return t.Pin(v) >= 0 })
 	r.Simplify()
+	r.Share()
+	r.removeDead()
 	r.Narrow()
 	return r.Allocate(t)
 }

@@ -30,6 +30,8 @@ type Value struct {
 	Home   int // place in memory: a variable's, or from NumVars on a private one; -1: none
 	Stored bool
 
+	Cell *Cell // of a group
+
 	id       int
 	pos      int
 	forward  *Value
@@ -67,7 +69,7 @@ func (r *Region) newValue(b *Block, k Kind, v ir.Var) *Value {
 
 // leaves says that an instruction may leave the region.
 func leaves(op ir.Op) bool {
-	return op == ir.Load || op == ir.Store || op == ir.FLoad || op == ir.FStore || op >= ir.FAdd && op <= ir.FConst
+	return op == ir.Group || access(op) || op >= ir.FAdd && op <= ir.FConst
 }
 
 // effects says that an instruction does more than make a value.

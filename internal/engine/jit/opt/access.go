@@ -1,0 +1,165 @@
+package opt
+
+// Loads and stores that share the look-up of an address.
+//
+//   - Accesses of a block near one value, a constant distance apart, are a group: it is checked once that they lie in one page, which gives a host
+//     address that all go by (ir.Group). Where that does not hold the program goes on in the baseline's translation without groups.
+//   - A variable that goes through memory in small steps, as loops over arrays do, is nearly always in the page that it was in the
+//     turn before. Its Cell remembers that page: the check is one comparison then, and only a new page is looked up.
+//
+// What is remembered stays right while the region is not left: it is only then that other harts' fences are served.
+
+import (
+	"slices"
+
+	"github.com/vmproject/vm/internal/engine/jit/ir"
+)
+
+// Cell is a page that is remembered: its address in the guest, and in the host. Where its root begins, the address is one that differs from
+// the root's in Unknown, so that no small steps lead there.
+type Cell struct {
+	Root      *Value
+	Tag, Host *Value
+	Store     bool
+}
+
+// Unknown is the number of the bit that a tag differs in from its root while no page is known.
+const Unknown = 62
+
+// internal is the variable of values that no guest variable ever has.
+const internal ir.Var = 254
+
+const (
+	maxSpan   = 512
+	maxStride = 512
+	maxCells  = 8
+)
+
+// group is accesses of a block with the same root.
+type group struct {
+	root   *Value
+	lo, hi int64
+	list   []*Value
+	store  bool
+}
+
+func access(op ir.Op) bool {
+	return op == ir.Load || op == ir.Store || op == ir.FLoad || op == ir.FStore
+}
+
+func isStore(op ir.Op) bool { return op == ir.Store || op == ir.FStore }
+
+// root is the value that v is a constant distance from.
+func root(v *Value) (*Value, int64) {
+	dist := int64(0)
+	for v.imm(ir.Add, ir.W64) && fits(dist+v.Imm) && abs(dist+v.Imm) < 1<<20 {
+		dist += v.Imm
+		v = v.Arg[0].find()
+	}
+	return v, dist
+}
+
+func abs(v int64) int64 { return max(v, -v) }
+
+// Share finds groups and cells.
+func (r *Region) Share() {
+	for _, b := range r.Blocks {
+		r.share(b)
+	}
+}
+
+func (r *Region) share(b *Block) {
+	var groups []*group
+	for _, v := range b.Values {
+		if v.Kind != Computed || !access(v.Op) || v.Arg[0] == nil || v.Arg[0].IsConst() {
+			continue
+		}
+		at, dist := root(v.Arg[0])
+		lo := dist + v.Imm
+		hi := lo + v.Width.Bytes()
+		if !fits(lo) || at.IsConst() {
+			continue
+		}
+		var g *group
+		for _, o := range groups {
+			if o.root == at && max(hi, o.hi)-min(lo, o.lo) <= maxSpan {
+				g = o
+			}
+		}
+		if g == nil {
+			g = &group{root: at, lo: lo, hi: hi}
+			groups = append(groups, g)
+		}
+		g.lo, g.hi = min(lo, g.lo), max(hi, g.hi)
+		g.list = append(g.list, v)
+		g.store = g.store || isStore(v.Op)
+	}
+	for _, g := range groups {
+		cell := r.cellFor(b, g)
+		if len(g.list) == 1 && cell == nil {
+			continue
+		}
+		first := g.list[0]
+		h := r.newValue(b, Computed, internal)
+		h.Inst = ir.Inst{Op: ir.Group, Off: first.Off, N: first.N, Imm: g.lo, Raw: uint32(g.hi - g.lo), Dst: ir.None, A: ir.None, B: ir.None, C: ir.None}
+		if g.store {
+			h.Flags = ir.Signed
+		}
+		h.Arg[0], h.State, h.Cell = g.root, first.State, cell
+		for _, v := range g.list {
+			_, dist := root(v.Arg[0])
+			v.Imm += dist - g.lo
+			v.Arg[0] = h
+			v.Flags |= ir.Grouped
+			v.State = nil // it cannot fail any more
+		}
+		i := slices.Index(b.Values, first)
+		b.Values = slices.Insert(b.Values, i, h)
+	}
+}
+
+// cellFor is the cell for a group, if its root goes around a loop in small steps, or is there from the start.
+func (r *Region) cellFor(b *Block, g *group) *Cell {
+	p := g.root
+	if b.Depth == 0 || p.Kind == Computed {
+		return nil
+	}
+	for _, c := range r.Cells {
+		if c.Root == p && c.Store == g.store {
+			return c
+		}
+	}
+	if len(r.Cells) >= maxCells {
+		return nil
+	}
+	if p.Kind == Phi {
+		around := false
+		for _, a := range p.Args {
+			if at, dist := root(a.find()); at == p {
+				if abs(dist) > maxStride {
+					return nil
+				}
+				around = true
+			}
+		}
+		if !around {
+			return nil
+		}
+	}
+	c := &Cell{Root: p, Store: g.store}
+	c.Tag, c.Host = r.newValue(r.Entry, Entered, internal), r.newValue(r.Entry, Entered, internal)
+	r.Cells = append(r.Cells, c)
+	return c
+}
+
+// Fresh says that the root of a cell gets a value along an edge that has nothing to do with the page that the cell knows.
+func (c *Cell) Fresh(e *Edge) bool {
+	if c.Root.Kind == Entered {
+		return e.From.Off < 0
+	}
+	if e.To != c.Root.Block {
+		return false
+	}
+	at, _ := root(c.Root.Args[e.index])
+	return at != c.Root
+}
