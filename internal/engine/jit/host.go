@@ -20,7 +20,10 @@ func (e *Engine) host() uintptr {
 	h.PC = h.PageBase + h.Scratch[0]
 	bank, satp := h.Bank%mmu.NumBanks, h.Satp
 	ok, alike := e.system(raw)
-	if ok && alike && h.Bank == bank && h.Satp == satp && h.FenceIGen == e.gen && h.TLB.Forget == 0 && h.TLB.ForgetCount == 0 &&
+	if h.FenceIGen != e.gen {
+		e.fence() // mostly nothing was written that has been executed
+	}
+	if ok && alike && h.Bank == bank && h.Satp == satp && h.TLB.Forget == 0 && h.TLB.ForgetCount == 0 &&
 		h.TLB.Banks[bank].Fetch[mmu.FetchIndex(h.PC)].Tag == h.PC&^memory.PageMask && atomic.LoadUint32(&h.Attention) == 0 {
 		return e.m.routines.Resume
 	}
