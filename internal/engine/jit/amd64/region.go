@@ -39,7 +39,7 @@ type exitPoint struct {
 // RegionTarget is what the allocator has to know.
 func RegionTarget() *opt.Target {
 	t := &opt.Target{Slots: NumSpill}
-	for _, r := range []asm.Reg{asm.RSI, asm.RDI, asm.R8, asm.R9, asm.R10, asm.R11, asm.RBX, asm.R12, asm.R13, asm.R14, asm.RDX} {
+	for _, r := range []asm.Reg{asm.RDX, asm.RSI, asm.RDI, asm.R8, asm.R9, asm.R10, asm.R11, asm.RBX, asm.R12, asm.R13, asm.R14} {
 		t.Int = append(t.Int, int(r))
 	}
 	for x := asm.XMM3; x <= asm.XMM15; x++ {
@@ -60,7 +60,7 @@ func RegionTarget() *opt.Target {
 	}
 	t.Clobbers = func(v *opt.Value) int {
 		switch v.Op {
-		case ir.MulHS, ir.MulHU, ir.MulHSU, ir.DivS, ir.DivU, ir.RemS, ir.RemU, ir.OrBytes:
+		case ir.ReadCSR, ir.WriteCSR, ir.MulHS, ir.MulHU, ir.MulHSU, ir.DivS, ir.DivU, ir.RemS, ir.RemU, ir.OrBytes:
 			return int(asm.RDX)
 		}
 		return -1
@@ -315,6 +315,16 @@ func (c *Compiler) regionMiss(p *piece) {
 // aroundMiss calls a routine for a miss, with the address in tmp: the registers are put aside and the state is made canonical.
 func (c *Compiler) aroundMiss(x exitPoint, call func()) {
 	ints, floats := c.region.Live(0, x.pos), c.region.Live(1, x.pos)
+	for i, v := range x.state { // what is where it belongs the routine keeps
+		if v == nil || v.Reg < 0 || v.Narrow || !v.Whole || registerOf(v) != canonicalPlace(ir.Var(i)) {
+			continue
+		}
+		if v.Float() {
+			floats &^= 1 << v.Reg
+		} else {
+			ints &^= 1 << v.Reg
+		}
+	}
 	each := func(integer func(asm.Reg, asm.Mem), float func(asm.XMM, asm.Mem)) {
 		for i := range 16 {
 			if ints>>i&1 != 0 {
@@ -362,7 +372,10 @@ func variable(v *opt.Value) ir.Var {
 // inst is the instruction of a value, on places.
 func inst(v *opt.Value) ir.Inst {
 	in := v.Inst
-	in.A, in.B, in.C = variable(v.Arg[0]), variable(v.Arg[1]), variable(v.Arg[2])
+	in.A, in.B = variable(v.Arg[0]), variable(v.Arg[1])
+	if v.Op != ir.WriteCSR {
+		in.C = variable(v.Arg[2])
+	}
 	switch {
 	case v.Var != ir.None && (v.Reg >= 0 || v.Home >= 0):
 		in.Dst = variable(v)
@@ -436,7 +449,7 @@ func (e *regionEmitter) group(v *opt.Value, in *ir.Inst) {
 		}
 	}
 	address := func() {
-		if a, ok := pinned(in.A); ok {
+		if a, ok := pinned(in.A); ok && in.Imm != 0 {
 			c.RM(asm.LEA, asm.S64, tmp, asm.At(a, int32(in.Imm)))
 		} else {
 			c.load(tmp, in.A)

@@ -39,6 +39,25 @@ func (r *Region) Allocate(t *Target) bool {
 			values = append(values, v)
 		}
 	}
+	// Registers of variables that the region has nothing to do with come first: the others' own variables may want them.
+	own := [32]bool{}
+	for v := ir.Var(1); v < ir.NumInt; v++ {
+		if p := t.Pin(v); p >= 0 && r.used[v] {
+			own[p] = true
+		}
+	}
+	target := *t
+	target.Int = slices.Clone(t.Int)
+	slices.SortStableFunc(target.Int, func(a, b int) int {
+		switch {
+		case own[a] == own[b]:
+			return 0
+		case own[a]:
+			return 1
+		}
+		return -1
+	})
+	t = &target
 	score := func(v *Value) float64 {
 		n := 4
 		for _, s := range v.needs {

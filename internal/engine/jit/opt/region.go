@@ -19,6 +19,7 @@ import (
 
 	"github.com/vmproject/vm/internal/engine/jit/ir"
 	"github.com/vmproject/vm/internal/engine/jit/rv64"
+	"github.com/vmproject/vm/internal/engine/riscv"
 	"github.com/vmproject/vm/internal/memory"
 )
 
@@ -51,6 +52,7 @@ type Region struct {
 
 	values  int
 	assumed map[*Value]bool
+	used    [ir.NumVars]bool
 	written [ir.NumVars]bool
 	busy    [2][32][]span // by class, by register
 	exits   []exit
@@ -96,6 +98,11 @@ func supported(op ir.Op) bool {
 	return op >= ir.Add && op <= ir.ZeroIfNonzero || op >= ir.FAdd && op <= ir.FConst
 }
 
+// flags says that an instruction reads or writes fflags, which compilers do around quiet comparisons.
+func flags(in *ir.Inst) bool {
+	return (in.Op == ir.ReadCSR || in.Op == ir.WriteCSR) && in.Imm == riscv.CSRFflags
+}
+
 // decoded is a guest instruction.
 type decoded struct {
 	insts []ir.Inst
@@ -123,7 +130,7 @@ func (f *finder) decode(off int) *decoded {
 			case in.Op == ir.Branch:
 				d.insts = insts[:1]
 			case in.Op == ir.Jump && !in.Has(ir.Call):
-			case len(insts) == 1 && supported(in.Op):
+			case len(insts) == 1 && (supported(in.Op) || flags(in)):
 			default:
 				d.ok = false
 			}
@@ -299,7 +306,7 @@ func (r *Region) connect() {
 	for _, b := range r.Blocks {
 		r.Guest += b.Guest
 		for i := range b.Insts {
-			if op := b.Insts[i].Op; op >= ir.FAdd || op == ir.FLoad || op == ir.FStore {
+			if op := b.Insts[i].Op; op >= ir.FAdd || op == ir.FLoad || op == ir.FStore || flags(&b.Insts[i]) {
 				r.UsesFP = true
 			}
 		}

@@ -73,11 +73,13 @@ func leaves(op ir.Op) bool {
 }
 
 // effects says that an instruction does more than make a value.
-func effects(op ir.Op) bool { return leaves(op) || op == ir.Branch }
+func effects(op ir.Op) bool {
+	return leaves(op) || op == ir.Branch || op == ir.ReadCSR || op == ir.WriteCSR
+}
 
 // Build makes the values of the region. pinned says which variables live in registers outside of it.
 func (r *Region) Build(pinned func(ir.Var) bool) {
-	used := [ir.NumVars]bool{}
+	used := &r.used
 	note := func(v ir.Var) {
 		if v < ir.NumVars {
 			used[v] = true
@@ -88,7 +90,9 @@ func (r *Region) Build(pinned func(ir.Var) bool) {
 			in := &b.Insts[i]
 			note(in.A)
 			note(in.B)
-			note(in.C)
+			if in.Op != ir.WriteCSR {
+				note(in.C)
+			}
 			note(in.Dst)
 			if in.Dst != ir.None && in.Dst != ir.Zero {
 				r.written[in.Dst] = true
@@ -192,7 +196,9 @@ func (r *Region) fill(b *Block) {
 		if !in.Has(ir.UseImm) {
 			v.Arg[1] = arg(in.B)
 		}
-		v.Arg[2] = arg(in.C)
+		if in.Op != ir.WriteCSR { // whose C is an immediate
+			v.Arg[2] = arg(in.C)
+		}
 		if !usesA(in.Op) {
 			v.Arg = [3]*Value{}
 		}
@@ -217,7 +223,9 @@ func (r *Region) fill(b *Block) {
 }
 
 // usesA says that an operation has operands.
-func usesA(op ir.Op) bool { return op != ir.Const && op != ir.Page && op != ir.FConst }
+func usesA(op ir.Op) bool {
+	return op != ir.Const && op != ir.Page && op != ir.FConst && op != ir.ReadCSR
+}
 
 // trivialPhis removes those whose arguments are all one value.
 func (r *Region) trivialPhis() {
