@@ -244,6 +244,10 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 	c.MI(asm.CMP, asm.S64, asm.At(asm.RSP, 8), endOfStack)
 	c.Jcc(asm.CondE, last)
 	c.RI(asm.ADD, asm.S64, asm.RSP, 16)
+	// Perhaps one that never came back was on top of the right one.
+	c.RM(asm.CMP, asm.S64, tmp, asm.At(asm.RSP, 8))
+	c.Jcc(asm.CondNE, last)
+	c.Plain(asm.RET)
 	c.Bind(last)
 	c.goTo(dispatch)
 

@@ -209,10 +209,11 @@ func (f *builder) lower(i *riscv.Inst, raw uint32) {
 		f.branch(i, r.cond, n)
 	case shapeJAL:
 		n.Op, n.Imm = ir.Jump, int64(f.off)+int64(i.Imm)
-		if i.Rd != 0 {
+		if link(i.Rd) {
 			n.Flags = ir.Call
 		} else {
 			f.leadTo(f.off + int(i.Imm))
+			f.note(i.Rd, i.Len)
 		}
 		f.last(n)
 	case shapeJALR:
@@ -330,11 +331,10 @@ func (f *builder) leadTo(target int) {
 func (f *builder) jalr(i *riscv.Inst, n ir.Inst) {
 	n.Op = ir.JumpReg
 	n.B = ir.None
-	link := func(r uint8) bool { return r == 1 || r == 5 }
 	switch {
-	case i.Rd != 0:
+	case link(i.Rd) || i.Rd != 0 && i.Rd == i.Rs1:
 		n.Flags = ir.Call
-	case link(i.Rs1) && i.Imm == 0:
+	case i.Rd == 0 && link(i.Rs1) && i.Imm == 0:
 		n.Flags = ir.Return
 	}
 	// auipc and jalr of the same register: a direct jump that reaches far.
@@ -345,7 +345,21 @@ func (f *builder) jalr(i *riscv.Inst, n ir.Inst) {
 			n.Flags &^= ir.Return
 		}
 	}
+	if !n.Has(ir.Call) {
+		f.note(i.Rd, i.Len)
+	}
 	f.last(n)
+}
+
+// link says that a register is one that calls leave their return address in. What leaves it elsewhere, as the entries of procedure linkage
+// tables do, is never returned to.
+func link(r uint8) bool { return r == 1 || r == 5 }
+
+// note sets the link register of a jump that is no call.
+func (f *builder) note(rd, length uint8) {
+	if rd != 0 {
+		f.emit(ir.Inst{Op: ir.Page, Dst: ir.X(rd), A: ir.None, B: ir.None, C: ir.None, Imm: int64(f.off) + int64(length), Len: length})
+	}
 }
 
 // csr translates those accesses that generated code does by itself; the others are the engine's.
