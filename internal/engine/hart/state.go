@@ -95,11 +95,12 @@ type Hot struct {
 	ShadowSP, JumpCaches                     [mmu.NumBanks]uint64
 	Scratch                                  [16]uint64
 	Counters                                 [32]uint64
-	Current                                  uint64     // host address of TLB.Current
-	Samples                                  int64      // how often the budget is still refilled before the hart says where it is
-	Save                                     [32]uint64 // registers of a region put aside
-	Spill                                    [40]uint64 // values of a region that have no register
-	ZeroFast                                 uint64     // as Hart.ZeroAllowed says
+	Current                                  uint64       // host address of TLB.Current
+	Samples                                  int64        // how often the budget is still refilled before the hart says where it is
+	Save                                     [32]uint64   // registers of a region put aside
+	Spill                                    [40]uint64   // values of a region that have no register
+	Sunk                                     [NumX]uint64 // values that are computed on the way out
+	ZeroFast                                 uint64       // as Hart.ZeroAllowed says
 }
 
 // The bits of State.WalkFlags.

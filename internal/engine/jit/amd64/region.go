@@ -90,6 +90,22 @@ func (c *Compiler) CompileRegion(r *opt.Region, buf []byte, at, fallback uintptr
 		c.apply(asm.CMP, asm.S64, tmp, g.Var)
 		c.JccTo(asm.CondNE, fallback)
 	}
+	for _, k := range r.Checks {
+		in := k.Value.Inst
+		operand := func(v *opt.Value) (m regionMove) {
+			if v.IsConst() {
+				return regionMove{src: regionPlace{kind: isConst}, imm: v.Imm}
+			}
+			return regionMove{src: canonicalPlace(v.Var)}
+		}
+		var b regionMove
+		if k.Value.Arg[1] != nil {
+			b = operand(k.Value.Arg[1])
+		}
+		c.sink(&in, operand(k.Value.Arg[0]), b)
+		c.apply(asm.CMP, asm.S64, tmp2, k.Entry.Var)
+		c.JccTo(asm.CondNE, fallback)
+	}
 	c.enterRegion(r)
 	labels := map[*opt.Block]asm.Label{}
 	for _, b := range r.Blocks[1:] {
@@ -209,12 +225,55 @@ func (c *Compiler) flush(at exitPoint) {
 			continue
 		}
 		m := regionMove{dst: canonicalPlace(ir.Var(i))}
+		if v.Sunk() {
+			var a, b regionMove
+			source(&a, v.Arg[0], true)
+			if v.Arg[1] != nil {
+				source(&b, v.Arg[1], true)
+			}
+			in := v.Inst
+			c.sink(&in, a, b)
+			if m.dst.kind == inState {
+				c.MR(asm.MOV, asm.S64, asm.At(base, int32(m.dst.n)), tmp2)
+				continue
+			}
+			m.src = regionPlace{inState, int(offSunk) + 8*i}
+			c.MR(asm.MOV, asm.S64, asm.At(base, int32(m.src.n)), tmp2)
+			moves = append(moves, m)
+			continue
+		}
 		source(&m, v, true)
 		if m.dst != m.src || m.extend {
 			moves = append(moves, m)
 		}
 	}
 	c.parallel(moves)
+}
+
+// sink leaves in tmp2 what an instruction computes of operands at two places. No other register changes.
+func (c *Compiler) sink(in *ir.Inst, a, b regionMove) {
+	a.dst = regionPlace{inReg, int(tmp2)}
+	c.move(a)
+	s := size(in.Width)
+	op := map[ir.Op]asm.Op{ir.Add: asm.ADD, ir.Sub: asm.SUB, ir.And: asm.AND, ir.Or: asm.OR, ir.Xor: asm.XOR,
+		ir.Shl: asm.SHL, ir.Shr: asm.SHR, ir.Sar: asm.SAR, ir.RotR: asm.ROR}[in.Op]
+	switch {
+	case in.Has(ir.UseImm):
+		c.RI(op, s, tmp2, int32(in.Imm))
+	case b.src.kind == isConst:
+		if fits(b.imm) {
+			c.RI(op, s, tmp2, int32(b.imm))
+		} else {
+			c.RM(op, s, tmp2, c.Const(uint64(b.imm)))
+		}
+	case b.src.kind == inReg:
+		c.RR(op, s, tmp2, asm.Reg(b.src.n))
+	default:
+		c.RM(op, s, tmp2, asm.At(base, int32(b.src.n)))
+	}
+	if s == asm.S32 {
+		c.RR(asm.MOVSXD, asm.S64, tmp2, tmp2)
+	}
 }
 
 // parallel does moves as if at once. The flags stay; tmp2 and ftmp do not.

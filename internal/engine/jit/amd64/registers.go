@@ -150,6 +150,7 @@ var (
 	offCurrent = disp(unsafe.Offsetof(hart.State{}.Current))
 	offSamples = disp(unsafe.Offsetof(hart.State{}.Samples))
 	offSave    = disp(unsafe.Offsetof(hart.State{}.Save))
+	offSunk    = disp(unsafe.Offsetof(hart.State{}.Sunk))
 	offSpill   = disp(unsafe.Offsetof(hart.State{}.Spill))
 
 	offTLB     = disp(unsafe.Offsetof(hart.State{}.TLB))

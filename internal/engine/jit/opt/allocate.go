@@ -175,6 +175,14 @@ func (r *Region) keep(v *Value, t *Target, slots [][]span) bool {
 			*busy = append(others, v.lives...)
 			return true
 		}
+		// Another register may be free all the time.
+		old := v.Reg
+		*busy = others
+		if r.choose(v, v.lives, t) {
+			v.Whole = true
+			return true
+		}
+		v.Reg, *busy = old, rest
 		v.Stored = true
 		return r.home(v, slots) || r.private(v, t, slots)
 	}

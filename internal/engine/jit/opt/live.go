@@ -88,7 +88,13 @@ func (r *Region) liveness() []*Value {
 	walk := func(b *Block, need func(v *Value, pos int), live func(v *Value, pos int), define func(v *Value, pos int)) {
 		state := func(s *State, pos int) {
 			for _, v := range s {
-				if !skip(v) {
+				if v != nil && v.sunk {
+					for _, a := range v.Arg {
+						if !skip(a) {
+							live(a, pos)
+						}
+					}
+				} else if !skip(v) {
 					live(v, pos)
 				}
 			}

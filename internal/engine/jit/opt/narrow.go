@@ -213,8 +213,9 @@ func (r *Region) Narrow() {
 			all = append(all, b.Cond)
 		}
 	}
+	all = append(all, r.sunken()...)
 	for _, v := range all {
-		v.Narrow = v.sext && canNarrow(v)
+		v.Narrow = !v.sunk && v.sext && canNarrow(v)
 	}
 	for changed := true; changed; {
 		changed = false

@@ -5,6 +5,7 @@
 //	ssa.go       its values
 //	simplify.go  what is computed otherwise, or not at all
 //	access.go    which loads and stores share a look-up
+//	sink.go      what is computed only where the region is left
 //	narrow.go    which values need no sign extension
 //	live.go      where each value is needed
 //	allocate.go  where it is kept
@@ -46,7 +47,8 @@ type Region struct {
 	UsesFP bool
 	Guards []*Value // entries that are assumed to be sign-extended from 32 bits
 
-	Cells []*Cell // see Share
+	Cells  []*Cell // see Share
+	Checks []Check // see Sink
 
 	Slots int // private places in memory that are used
 
@@ -351,7 +353,7 @@ func (r *Region) Optimize(t *Target) bool {
 	r.Build(func(v ir.Var) bool { return t.Pin(v) >= 0 })
 	r.Simplify()
 	r.Share()
-	r.removeDead()
+	r.Sink()
 	r.Narrow()
 	return r.Allocate(t)
 }

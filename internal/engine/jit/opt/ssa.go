@@ -32,18 +32,18 @@ type Value struct {
 
 	Cell *Cell // of a group
 
-	id       int
-	pos      int
-	forward  *Value
-	live     bool
-	real     bool
-	sext     bool
-	wide     bool
-	weight   float64
-	needs    []span // where instructions use it
-	lives    []span // where anything does
-	feeds    []*Value
-	captured bool
+	id      int
+	pos     int
+	forward *Value
+	live    bool
+	real    bool
+	sext    bool
+	wide    bool
+	weight  float64
+	needs   []span // where instructions use it
+	lives   []span // where anything does
+	feeds   []*Value
+	sunk    bool
 }
 
 // State is what the variables are at a place.

@@ -1,0 +1,177 @@
+package opt
+
+// Values that only states have are computed where a state is needed, out of line, and nowhere else: temporaries that the guest has finished with, but
+// that a fault would show. That is possible where what they are computed from is part of the same states, or constant.
+//
+// Around a loop such a value of the last turn is a phi of its variable in the next. If what it was computed from has moved on to other
+// variables, the phi is the same computation of those; before the first turn that is not known, and the way in checks it (Region.Checks).
+
+import "github.com/vmproject/vm/internal/engine/jit/ir"
+
+// Check is what the way in has to find: the value that a variable has is Value, computed of variables on the way in.
+type Check struct {
+	Entry *Value
+	Value *Value // its operands are Entered or constants
+}
+
+// minSink is how many instructions a region must have for checks on the way in to be worth it.
+const minSink = 24
+
+// sinkable says that an operation can be computed in the middle of nowhere, with one register and no change to any other.
+func sinkable(v *Value) bool {
+	if v.Kind != Computed || v.Var >= ir.NumInt {
+		return false
+	}
+	switch v.Op {
+	case ir.Add, ir.Sub, ir.And, ir.Or, ir.Xor:
+		return true
+	case ir.Shl, ir.Shr, ir.Sar, ir.RotR:
+		return v.Has(ir.UseImm)
+	}
+	return false
+}
+
+// Sunk says that v is computed only for states.
+func (v *Value) Sunk() bool { return v.sunk }
+
+// Sink finds such values.
+func (r *Region) Sink() {
+	r.removeDead()
+	r.reals()
+	phiUse := map[*Value]bool{}
+	collect := func() (with map[*Value][]*State) {
+		with = map[*Value][]*State{}
+		clear(phiUse)
+		seen := map[*State]bool{}
+		add := func(s *State) {
+			if s == nil || seen[s] {
+				return
+			}
+			seen[s] = true
+			for i, v := range s {
+				if v != nil && i > 0 && (len(with[v]) == 0 || with[v][len(with[v])-1] != s) {
+					with[v] = append(with[v], s)
+				}
+			}
+		}
+		for _, b := range r.Blocks {
+			for _, p := range b.Phis {
+				for _, a := range p.Args {
+					phiUse[a] = true
+				}
+			}
+			for _, v := range b.Values {
+				add(v.State)
+			}
+			b.exits(add, add)
+		}
+		return with
+	}
+	with := collect()
+	// available says that a value is part of all of some states.
+	available := func(o *Value, states []*State) bool {
+		if o == nil || o.IsConst() {
+			return true
+		}
+		if o.sunk {
+			return false
+		}
+		for _, s := range states {
+			found := false
+			for _, v := range s {
+				if v == o {
+					found = true
+					break
+				}
+			}
+			if !found {
+				return false
+			}
+		}
+		return true
+	}
+	head := r.Head
+	if r.Guest >= minSink && len(head.In) == 2 {
+		in, back := 0, 1
+		if head.In[0].From != r.Entry {
+			in, back = 1, 0
+		}
+		moved := func(o *Value) (now *Value) { // what o has become at the head
+			if o == nil || o.IsConst() || o.Kind == Entered {
+				return o
+			}
+			for _, q := range head.Phis {
+				if q.Args[back] == o && q.forward == nil && q.Args[in].Kind == Entered {
+					return q
+				}
+			}
+			return nil
+		}
+		entered := func(o *Value) *Value {
+			if o != nil && o.Kind == Phi {
+				return o.Args[in]
+			}
+			return o
+		}
+		for _, p := range head.Phis {
+			v, e := p.Args[back], p.Args[in]
+			if p.real || p.forward != nil || !sinkable(v) || e.Kind != Entered || phiUse[p] || v.real {
+				continue
+			}
+			a, b := moved(v.Arg[0]), moved(v.Arg[1])
+			if a == nil || b == nil && v.Arg[1] != nil || a == p || b == p || a.sunk || b != nil && b.sunk {
+				continue
+			}
+			if !available(a, with[p]) || !available(b, with[p]) {
+				continue
+			}
+			n := r.newValue(head, Computed, p.Var)
+			n.Inst = v.Inst
+			n.Arg = [3]*Value{a, b}
+			n.sunk = true
+			p.forward = n
+			check := &Value{Inst: v.Inst, Kind: Computed, Var: p.Var, Reg: -1, Home: -1, Arg: [3]*Value{entered(a), entered(b)}}
+			r.Checks = append(r.Checks, Check{e, check})
+		}
+		r.resolve()
+		with = collect()
+	}
+	for _, b := range r.Blocks {
+		kept := b.Values[:0]
+		for _, v := range b.Values {
+			if !v.real && sinkable(v) && !phiUse[v] && available(v.Arg[0], with[v]) && available(v.Arg[1], with[v]) {
+				v.sunk = true
+				continue
+			}
+			kept = append(kept, v)
+		}
+		b.Values = kept
+	}
+	for _, v := range r.sunken() {
+		v.live = false
+	}
+	r.removeDead()
+}
+
+// sunken is all such values.
+func (r *Region) sunken() (list []*Value) {
+	seen := map[*Value]bool{}
+	add := func(s *State) {
+		if s == nil {
+			return
+		}
+		for _, v := range s {
+			if v != nil && v.sunk && !seen[v] {
+				seen[v] = true
+				list = append(list, v)
+			}
+		}
+	}
+	for _, b := range r.Blocks {
+		for _, v := range b.Values {
+			add(v.State)
+		}
+		b.exits(add, add)
+	}
+	return list
+}
