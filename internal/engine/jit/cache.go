@@ -161,25 +161,28 @@ func (m *Machine) start(has asm.Feature, pages int) error {
 // leave is called when an engine is closed.
 func (m *Machine) leave(e *Engine) error {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	i := slices.Index(m.harts, e)
 	if i < 0 {
+		m.mu.Unlock()
 		return nil
 	}
 	m.left.add(&e.counts)
-	if m.harts = slices.Delete(m.harts, i, i+1); len(m.harts) > 0 {
-		return nil
-	}
-	return m.release()
+	m.harts = slices.Delete(m.harts, i, i+1)
+	m.mu.Unlock()
+	return m.Close()
 }
 
 // Close gives everything back, if no engine has been made; else the last of them does when it is closed.
 func (m *Machine) Close() error {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if len(m.harts) > 0 {
+	used := len(m.harts) > 0
+	m.mu.Unlock()
+	if used {
 		return nil
 	}
+	m.tier.stop() // without the lock, which it may be waiting for
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	return m.release()
 }
 
@@ -194,7 +197,6 @@ func Try() (asm.Feature, error) {
 
 // release gives everything back. No hart may run.
 func (m *Machine) release() error {
-	m.tier.stop()
 	var err error
 	if m.tables != nil {
 		err = errors.Join(unix.Munmap(m.tables), m.byPage.close())

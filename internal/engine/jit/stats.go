@@ -150,6 +150,13 @@ func (m *Machine) report() []engine.Section {
 			count("code regions evicted", s.Evictions),
 			count("ecalls in generated code", sum.traps),
 		}},
+		{Name: "optimizing tier", Figures: []engine.Figure{
+			count("regions compiled", s.Regions),
+			count("places that were no good for one", s.RegionsRefused),
+			count("guest instructions in them", s.RegionGuest),
+			count("bytes of host code", s.RegionBytes),
+			{Name: "compile time, ms", Value: fmt.Sprintf("%.1f", s.RegionTime.Seconds()*1e3)},
+		}},
 		exits,
 		interpreted(&sum),
 		{Name: "translator's settings", Figures: []engine.Figure{

@@ -31,8 +31,8 @@ import (
 type Tier uint8
 
 const (
-	TierBaseline  Tier = iota // nothing
-	TierAuto                  // hot loops are optimized
+	TierAuto      Tier = iota // hot loops are optimized
+	TierBaseline              // nothing
 	TierOptimized             // every block becomes a region at once: for tests
 )
 
@@ -46,7 +46,7 @@ type RegionOptions struct {
 const (
 	defaultRegion    = 400
 	defaultEvery     = 6
-	defaultThreshold = 4
+	defaultThreshold = 12
 	maxRequests      = 16
 	maxRegion        = 3 * maxBlock // bytes of code
 )
@@ -89,7 +89,7 @@ func (t *tier) every() int64 {
 	return int64(t.set.Every)
 }
 
-// stop ends the goroutine, once it has done what it is doing. No hart runs.
+// stop ends the goroutine, once it has done what it was asked. No hart runs, and Machine.mu is not held.
 func (t *tier) stop() {
 	if t.queue == nil {
 		return
@@ -106,6 +106,7 @@ func (t *tier) stop() {
 // samples is what a hart has seen of hot places. It belongs to the goroutine that runs the hart.
 type samples struct {
 	seen map[place]int
+	of   uint64 // Machine.epoch when they were taken
 	vary uint16
 }
 
@@ -123,8 +124,8 @@ func (e *Engine) sample() {
 	if t.mode != TierAuto || f.Tag != h.PC&^memory.PageMask {
 		return
 	}
-	if e.seen == nil || len(e.seen) > maxSamples {
-		e.seen = map[place]int{}
+	if e.seen == nil || len(e.seen) > maxSamples || e.of != e.epoch {
+		e.seen, e.of = map[place]int{}, e.epoch // pages have been dropped, and regions with them
 	}
 	at := place{f.GPA, uint16(h.PC & memory.PageMask)}
 	e.seen[at]++

@@ -4,12 +4,15 @@ package jit_test
 
 import (
 	"fmt"
+	"math/bits"
 	"testing"
 
 	"github.com/vmproject/vm/internal/engine/difftest"
 	"github.com/vmproject/vm/internal/engine/jit"
-	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
+	host "github.com/vmproject/vm/internal/engine/jit/amd64/asm"
 	"github.com/vmproject/vm/internal/engine/lockstep"
+	"github.com/vmproject/vm/internal/engine/riscv"
+	"github.com/vmproject/vm/internal/engine/riscv/asm"
 )
 
 // regionSettings are sizes of regions and hosts.
@@ -20,9 +23,9 @@ func regionSettings() []jit.Options {
 		o.Region.Guest = guest
 		list = append(list, o)
 	}
-	o.Without = ^asm.Feature(0)
+	o.Without = ^host.Feature(0)
 	list = append(list, o)
-	o.Without = asm.HasFMA | asm.HasBMI1 | asm.HasBMI2
+	o.Without = host.HasFMA | host.HasBMI1 | host.HasBMI2
 	return append(list, o)
 }
 
@@ -30,7 +33,7 @@ func TestLockStepOptimized(t *testing.T) {
 	for _, o := range regionSettings() {
 		t.Run(fmt.Sprintf("%d instructions without %v", o.Region.Guest, o.Without), func(t *testing.T) {
 			r := &lockstep.Runner{New: newEngine(t, o), Steps: steps(), MemoryEvery: *stepFlag}
-			if err := r.RunSeeds(firstSeed(t), programs()/5); err != nil {
+			if err := r.RunSeeds(firstSeed(t), programs()/25); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -43,7 +46,7 @@ func TestLockStepOptimizedUserLevel(t *testing.T) {
 			seed := firstSeed(t)
 			r := &lockstep.Runner{New: newEngine(t, o), Steps: steps(), MemoryEvery: *stepFlag}
 			defer r.Close()
-			for done := 0; done < programs()/5; done += lockstep.Batch {
+			for done := 0; done < programs()/25; done += lockstep.Batch {
 				img, err := difftest.Build(difftest.GenerateMany(seed+uint64(done), lockstep.Batch, difftest.All))
 				if err != nil {
 					t.Fatal(err)
@@ -53,5 +56,50 @@ func TestLockStepOptimizedUserLevel(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A loop that two harts run becomes a region while they run it, computes what it computed before, and is made again when its code changes.
+func TestHotLoop(t *testing.T) {
+	m := newMachine(t, 2, jit.Options{CodeSize: 8 << 20, Tier: jit.TierAuto, Region: jit.RegionOptions{Every: 1, Threshold: 1}})
+	const turns = 3_000_000
+	program := func(shift int32) {
+		m.assemble(pageAt(1), func(a *asm.Assembler) {
+			a.Li(asm.T0, turns)
+			a.Li(asm.A0, 1)
+			a.Label("turn")
+			a.I(riscv.SLLIW, asm.A1, asm.A0, shift)
+			a.I(riscv.SRLIW, asm.A2, asm.A0, 32-shift)
+			a.R(riscv.OR, asm.A1, asm.A1, asm.A2) // a rotation
+			a.R(riscv.ADDW, asm.A0, asm.A1, asm.T0)
+			a.I(riscv.ADDI, asm.T0, asm.T0, -1)
+			a.B(riscv.BNE, asm.T0, asm.Zero, "turn")
+			a.Op(riscv.FENCE_I)
+			a.Op(riscv.WFI)
+		})
+	}
+	for _, shift := range []int32{5, 13} {
+		want := uint32(1)
+		for n := uint32(turns); n > 0; n-- {
+			want = bits.RotateLeft32(want, int(shift)) + n
+		}
+		program(shift)
+		m.harts[0].FenceI()
+		m.harts[1].FenceI()
+		before := m.jit.Stats().Regions
+		for try := 0; ; try++ {
+			m.runAll(nil, pageAt(1), pageAt(1))
+			for id, h := range m.harts {
+				if got := h.X[asm.A0]; got != uint64(int32(want)) {
+					t.Fatalf("rotating by %d, hart %d has %#x, want %#x", shift, id, got, int32(want))
+				}
+			}
+			if m.jit.Stats().Regions > before && try > 0 {
+				break
+			}
+			if try == 100 {
+				t.Fatal("the loop never becomes a region")
+			}
+		}
 	}
 }
