@@ -41,6 +41,9 @@ type Compiler struct {
 	region *opt.Region // what is compiled is a region (region.go)
 	exit   exitPoint   // where it is left if the present instruction leaves
 	narrow bool        // the present result is kept without its sign extension
+	// direct, if isDirect, is what the next access goes to.
+	direct   asm.Mem
+	isDirect bool
 }
 
 // piece is something that is emitted behind the block. The common ones have all they need in it, so that none allocates.

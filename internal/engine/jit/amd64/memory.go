@@ -116,6 +116,10 @@ func (c *Compiler) place(in *ir.Inst) uint64 {
 
 // hostAddress is the operand for an access: through the group, or by a look-up.
 func (c *Compiler) hostAddress(in *ir.Inst, store bool) asm.Mem {
+	if c.isDirect {
+		c.isDirect = false
+		return c.direct
+	}
 	if in.Has(ir.Grouped) && c.region != nil {
 		return asm.At(c.use(in.A, tmp), int32(in.Imm))
 	}

@@ -553,6 +553,16 @@ func (e *regionEmitter) group(v *opt.Value, in *ir.Inst) {
 	c.RI(asm.CMP, asm.S64, tmp, int32(memory.PageSize-span))
 	c.Jcc(asm.CondA, other)
 	c.Bind(ready)
+	if v.Alone {
+		c.direct = asm.At(tmp, 0)
+		if h, ok := pinned(host); ok {
+			c.direct = asm.Indexed(h, tmp, 1, 0)
+		} else {
+			c.RM(asm.ADD, asm.S64, tmp, slot(host))
+		}
+		c.isDirect = true
+		return
+	}
 	if d, ok := pinned(in.Dst); ok {
 		if h, ok := pinned(host); ok {
 			c.RM(asm.LEA, asm.S64, d, asm.Indexed(tmp, h, 1, 0))
@@ -734,11 +744,29 @@ func (e *regionEmitter) edge(d *opt.Edge, following *opt.Block, inline bool) {
 	}
 	c.parallel(e.moves(d))
 	for _, cell := range e.r.Cells {
-		if cell.Fresh(d) {
-			c.load(tmp, variable(cell.Root))
-			c.RI(asm.BTC, asm.S64, tmp, opt.Unknown)
-			c.put(variable(cell.Tag), tmp)
+		host, known := variable(cell.Host), c.NewLabel()
+		if d.From == e.r.Entry {
+			if h, ok := pinned(host); ok {
+				c.RR(asm.XOR, asm.S32, h, h)
+			} else {
+				c.MI(asm.MOV, asm.S64, slot(host), 0)
+			}
 		}
+		if !cell.Fresh(d) {
+			continue
+		}
+		if d.From != e.r.Entry {
+			if h, ok := pinned(host); ok {
+				c.RR(asm.TEST, asm.S64, h, h)
+			} else {
+				c.MI(asm.CMP, asm.S64, slot(host), 0)
+			}
+			c.Jcc(asm.CondNE, known)
+		}
+		c.load(tmp, variable(cell.Root))
+		c.RI(asm.BTC, asm.S64, tmp, opt.Unknown)
+		c.put(variable(cell.Tag), tmp)
+		c.Bind(known)
 	}
 	label := e.labels[d.To]
 	if d.Back {

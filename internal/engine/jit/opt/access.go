@@ -15,8 +15,8 @@ import (
 	"github.com/vmproject/vm/internal/engine/jit/ir"
 )
 
-// Cell is a page that is remembered: its address in the guest, and in the host. Where its root begins, the address is one that differs from
-// the root's in Unknown, so that no small steps lead there.
+// Cell is a page that is remembered: its address in the guest, and in the host, which is 0 while none is. Where its root begins then, the address is
+// made one that differs from the root's in Unknown, so that no small steps lead there.
 type Cell struct {
 	Root      *Value
 	Tag, Host *Value
@@ -105,7 +105,7 @@ func (r *Region) share(b *Block) {
 		if g.store {
 			h.Flags = ir.Signed
 		}
-		h.Arg[0], h.State, h.Cell = g.root, first.State, cell
+		h.Arg[0], h.State, h.Cell, h.Alone = g.root, first.State, cell, len(g.list) == 1
 		for _, v := range g.list {
 			_, dist := root(v.Arg[0])
 			v.Imm += dist - g.lo

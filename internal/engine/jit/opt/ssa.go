@@ -30,7 +30,8 @@ type Value struct {
 	Home   int // place in memory: a variable's, or from NumVars on a private one; -1: none
 	Stored bool
 
-	Cell *Cell // of a group
+	Cell  *Cell // of a group
+	Alone bool  // a group of one access, which follows
 
 	id      int
 	pos     int
