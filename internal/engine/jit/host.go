@@ -18,12 +18,13 @@ func (e *Engine) host() uintptr {
 	raw := uint32(h.ExitArg)
 	h.Instret = h.InstretEnd - uint64(h.Budget)
 	h.PC = h.PageBase + h.Scratch[0]
-	bank, satp := h.Bank%mmu.NumBanks, h.Satp
+	bank := h.Bank % mmu.NumBanks
 	ok, alike := e.system(raw)
 	if h.FenceIGen != e.gen {
 		e.fence() // mostly nothing was written that has been executed
 	}
-	if ok && alike && h.Bank == bank && h.Satp == satp && h.TLB.Forget == 0 && h.TLB.ForgetCount == 0 &&
+	// A switch of address spaces that share the bank of fetches changes nothing for the code.
+	if ok && alike && h.Bank == bank && h.TLB.Forget == 0 && h.TLB.ForgetCount == 0 &&
 		h.TLB.Banks[bank].Fetch[mmu.FetchIndex(h.PC)].Tag == h.PC&^memory.PageMask && atomic.LoadUint32(&h.Attention) == 0 {
 		return e.m.routines.Resume
 	}
@@ -37,7 +38,7 @@ func (e *Engine) host() uintptr {
 }
 
 // system executes an instruction of those that package rv64 makes an ir.Host of. ok is false when it has trapped; alike says that the code
-// that follows may be fetched as before, as far as Bank, satp and the fetch entry do not say.
+// that follows may be fetched as before, as far as Bank and the fetch entry do not say.
 func (e *Engine) system(raw uint32) (ok, alike bool) {
 	const (
 		opcodeSystem = 0x73
