@@ -4,10 +4,12 @@ package jit_test
 
 import (
 	"fmt"
+	"math"
 	"math/bits"
 	"testing"
 
 	"github.com/vmproject/vm/internal/engine/difftest"
+	"github.com/vmproject/vm/internal/engine/hart"
 	"github.com/vmproject/vm/internal/engine/jit"
 	host "github.com/vmproject/vm/internal/engine/jit/amd64/asm"
 	"github.com/vmproject/vm/internal/engine/lockstep"
@@ -99,6 +101,49 @@ func TestHotLoop(t *testing.T) {
 			}
 			if try == 100 {
 				t.Fatal("the loop never becomes a region")
+			}
+		}
+	}
+}
+
+// A comparison that compilers make quiet, by saving and restoring fflags around it, leaves them as they were whatever it compares.
+func TestQuietComparison(t *testing.T) {
+	values := []uint64{0, 1 << 63, 1, 0x3ff0_0000_0000_0000, 0xbff0_0000_0000_0000, 0x7ff0_0000_0000_0000, 0x7ff8_0000_0000_0000,
+		0x7ff0_0000_0000_0001, 0xfff8_0000_0000_1234, 0xfff4_0000_0000_0000}
+	for _, op := range []riscv.Op{riscv.FLT_D, riscv.FLE_D} {
+		for _, over := range []uint8{asm.A5, asm.A4} { // into the register of the saved flags, too
+			m := newMachine(t, 1, jit.Options{CodeSize: 8 << 20, Tier: jit.TierOptimized})
+			m.assemble(pageAt(1), func(a *asm.Assembler) {
+				a.CSR(riscv.CSRRW, 0, riscv.CSRFflags, asm.A2)
+				a.R1(riscv.FMV_D_X, asm.FA0, asm.A0)
+				a.R1(riscv.FMV_D_X, asm.FA1, asm.A1)
+				a.CSR(riscv.CSRRS, asm.A4, riscv.CSRFflags, 0)
+				a.R(op, asm.A5, asm.FA0, asm.FA1)
+				a.CSR(riscv.CSRRW, 0, riscv.CSRFflags, asm.A4)
+				a.Mv(over, asm.A5)
+				a.CSR(riscv.CSRRS, asm.A6, riscv.CSRFflags, 0)
+				a.Op(riscv.WFI)
+			})
+			h := m.harts[0]
+			for _, x := range values {
+				for _, y := range values {
+					for _, flags := range []uint64{0, 1, 16, 31} {
+						h.Mstatus |= hart.MstatusFS
+						h.X[asm.A0], h.X[asm.A1], h.X[asm.A2] = x, y, flags
+						m.run(0, pageAt(1))
+						fx, fy := math.Float64frombits(x), math.Float64frombits(y)
+						want := uint64(0)
+						if fx < fy || op == riscv.FLE_D && fx == fy {
+							want = 1
+						}
+						if h.X[asm.A5] != want || h.X[asm.A6] != flags || h.Fflags != flags {
+							t.Fatalf("%v of %#x and %#x with fflags %#x: %d, fflags %#x and %#x", op, x, y, flags, h.X[asm.A5], h.X[asm.A6], h.Fflags)
+						}
+					}
+				}
+			}
+			if m.jit.Stats().Regions == 0 {
+				t.Error("it is no region")
 			}
 		}
 	}

@@ -59,6 +59,9 @@ func RegionTarget() *opt.Target {
 		return -1
 	}
 	t.Clobbers = func(v *opt.Value) int {
+		if v.Quiet {
+			return int(asm.RDX)
+		}
 		switch v.Op {
 		case ir.ReadCSR, ir.WriteCSR, ir.MulHS, ir.MulHU, ir.MulHSU, ir.DivS, ir.DivU, ir.RemS, ir.RemU, ir.OrBytes:
 			return int(asm.RDX)
@@ -454,6 +457,8 @@ func (e *regionEmitter) value(v *opt.Value) {
 	c.exit = exitPoint{v.State, v.Pos()}
 	c.narrow = v.Narrow && v.Reg >= 0
 	switch {
+	case v.Quiet:
+		e.quiet(&in)
 	case v.Op == ir.Group:
 		e.group(v, &in)
 	case v.Op == ir.SetLT || v.Op == ir.SetLTU:
@@ -574,6 +579,36 @@ func (e *regionEmitter) group(v *opt.Value, in *ir.Inst) {
 	}
 	c.apply(asm.ADD, asm.S64, tmp, host)
 	c.put(in.Dst, tmp)
+}
+
+// quiet compares, and puts back the flags that C has if the operands are unordered.
+func (e *regionEmitter) quiet(in *ir.Inst) {
+	c := e.Compiler
+	c.sources(in, in.A, in.B)
+	cond := asm.CondA
+	if in.Op == ir.FLe {
+		cond = asm.CondAE
+	}
+	flags, done := in.C, c.NewLabel()
+	lost := in.Dst == flags // the result takes its place
+	if lost {
+		c.load(asm.RDX, flags)
+	}
+	unordered := c.outOfLine(func() {
+		if !lost {
+			c.load(asm.RDX, flags)
+		}
+		c.CallTo(c.routines.WriteFlags)
+		c.Jmp(done)
+	})
+	y := c.useFloat(in.B, ftmp)
+	c.two(c.scalar(ucomis, in.Has(ir.Single)), y, floatOperand(in.A))
+	c.R(asm.Set(cond), asm.S8, tmp)
+	d := c.def(in.Dst, tmp)
+	c.RR(asm.MOVZX8, asm.S32, d, tmp)
+	c.put(in.Dst, d)
+	c.Jcc(asm.CondP, unordered)
+	c.Bind(done)
 }
 
 func (e *regionEmitter) set(in *ir.Inst) {

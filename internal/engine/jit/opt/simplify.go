@@ -5,6 +5,7 @@ package opt
 
 import (
 	"math/bits"
+	"slices"
 
 	"github.com/vmproject/vm/internal/engine/jit/ir"
 )
@@ -31,7 +32,24 @@ func (r *Region) Simplify() {
 			break
 		}
 	}
+	for _, b := range r.Blocks {
+		quietComparisons(b)
+	}
 	r.removeDead()
+}
+
+// quietComparisons recognizes comparisons between a read of fflags and a write that puts them back, as compilers make those that must not signal.
+// The flags need not be written then, but for operands that are not numbers.
+func quietComparisons(b *Block) {
+	for i := 0; i+2 < len(b.Values); i++ {
+		read, compare, write := b.Values[i], b.Values[i+1], b.Values[i+2]
+		if read.Op == ir.ReadCSR && (compare.Op == ir.FLt || compare.Op == ir.FLe) && write.Op == ir.WriteCSR && write.Var == ir.None &&
+			!write.Has(ir.UseImm) && write.Arg[0] == read {
+			compare.Arg[2] = read
+			compare.Quiet = true
+			b.Values = slices.Delete(b.Values, i+2, i+3)
+		}
+	}
 }
 
 func commutes(op ir.Op) bool {

@@ -30,6 +30,7 @@ type Value struct {
 	Home   int // place in memory: a variable's, or from NumVars on a private one; -1: none
 	Stored bool
 
+	Quiet bool  // a comparison that leaves fflags as its third operand has them
 	Cell  *Cell // of a group
 	Alone bool  // a group of one access, which follows
 
