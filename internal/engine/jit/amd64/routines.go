@@ -166,7 +166,7 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 
 	// Find fills the jump cache from the table of the page's translations, which the fetch entry of the page knows.
 	r.Find = here()
-	notFound, missing, there := c.NewLabel(), c.NewLabel(), c.NewLabel()
+	notFound, missing, there, noTable, haveTable := c.NewLabel(), c.NewLabel(), c.NewLabel(), c.NewLabel(), c.NewLabel()
 	c.RR(asm.MOV, asm.S64, tmp2, tmp)
 	c.RI(asm.SHR, asm.S64, tmp2, memory.PageShift-fetchShift)
 	c.RI(asm.AND, asm.S32, tmp2, fetchMask)
@@ -178,7 +178,8 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 	c.RM(asm.MOV, asm.S64, asm.RDX, asm.At(tmp2, bankFetch+fetchTable))
 	c.Bind(there)
 	c.RR(asm.TEST, asm.S64, asm.RDX, asm.RDX)
-	c.Jcc(asm.CondE, notFound)
+	c.Jcc(asm.CondE, noTable)
+	c.Bind(haveTable)
 	c.RR(asm.MOV, asm.S32, tmp2, tmp)
 	c.RI(asm.AND, asm.S32, tmp2, memory.PageMask&^1)
 	c.RM(asm.MOV, asm.S32, asm.RDX, asm.Indexed(asm.RDX, tmp2, 2, 0))
@@ -207,6 +208,14 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 	c.RM(asm.MOV, asm.S64, asm.RDX, state(offScratch+8))
 	c.MR(asm.MOV, asm.S64, asm.At(tmp2, 8), asm.RDX)
 	c.R(asm.JMP, asm.S64, asm.RDX)
+	c.Bind(noTable) // not watched when the entry was made, or forgotten
+	c.RM(asm.MOV, asm.S64, asm.RDX, asm.At(tmp2, bankFetch+fetchGPA))
+	c.RM(asm.SUB, asm.S64, asm.RDX, state(offRAMBase))
+	c.tableOf(asm.RDX)
+	c.MR(asm.MOV, asm.S64, asm.At(tmp2, bankFetch+fetchTable), asm.RDX)
+	c.RR(asm.TEST, asm.S64, asm.RDX, asm.RDX)
+	c.Jcc(asm.CondNE, haveTable)
+	c.Jmp(notFound)
 	c.Bind(missing)
 	c.fillFetch(notFound)
 	c.Jmp(there)

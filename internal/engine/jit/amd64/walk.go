@@ -200,6 +200,13 @@ func (c *Compiler) miss(acc mmu.Access, table int32, leaveAs func()) {
 	leaveAs()
 }
 
+// tableOf makes the distance of a page from the start of RAM the address of its table, or 0.
+func (c *Compiler) tableOf(r asm.Reg) {
+	c.RI(asm.SHR, asm.S64, r, memory.PageShift-3)
+	c.RM(asm.ADD, asm.S64, r, state(offTables))
+	c.RM(asm.MOV, asm.S64, r, asm.At(r, 0))
+}
+
 // fillFetch makes the fetch entry of the address in tmp, in group its Table, or goes to leave.
 func (c *Compiler) fillFetch(leave asm.Label) {
 	failed, done := c.NewLabel(), c.NewLabel()
@@ -216,9 +223,7 @@ func (c *Compiler) fillFetch(leave asm.Label) {
 	c.RR(asm.MOV, asm.S64, walkTmp, group)
 	c.RM(asm.ADD, asm.S64, walkTmp, state(offRAMBase))
 	c.MR(asm.MOV, asm.S64, asm.At(tmp2, bankFetch+fetchGPA), walkTmp)
-	c.RI(asm.SHR, asm.S64, group, memory.PageShift-3)
-	c.RM(asm.ADD, asm.S64, group, state(offTables))
-	c.RM(asm.MOV, asm.S64, group, asm.At(group, 0))
+	c.tableOf(group)
 	c.MR(asm.MOV, asm.S64, asm.At(tmp2, bankFetch+fetchTable), group)
 	c.MI(asm.MOV, asm.S64, asm.At(walkBank, bankFilled), 1)
 	c.giveBack()
