@@ -5,6 +5,7 @@ package jit
 
 import (
 	"fmt"
+	"math/bits"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -117,13 +118,16 @@ func (r *remembered) forgetReturns(h *hart.Hart, i int) {
 
 func (r *remembered) forgetPage(h *hart.Hart, p mmu.ForgottenPage) {
 	jumps := &r.jumps[p.Bank%mmu.NumBanks]
-	// The entries of a page are as many as it has halfwords, side by side, in an order that depends on its address.
-	const n = memory.PageSize / 2
-	first := amd64.JumpIndex(p.Page) &^ (n - 1)
-	entries := jumps[first : first+n]
-	for i := range entries {
-		if j := &entries[i]; j.va&^memory.PageMask == p.Page {
-			*j = jump{}
+	// The entries of an eighth of a page are as many as it has halfwords, side by side, in an order that depends on its address.
+	const eighth = memory.PageSize / 8
+	const n = eighth / 2
+	for noted := h.TLB.Banks[p.Bank%mmu.NumBanks].Exec[mmu.ExecIndex(p.Page)]; noted != 0; noted &= noted - 1 {
+		first := amd64.JumpIndex(p.Page+uint64(bits.TrailingZeros8(noted))*eighth) &^ (n - 1)
+		entries := jumps[first : first+n]
+		for i := range entries {
+			if j := &entries[i]; j.va&^memory.PageMask == p.Page {
+				*j = jump{}
+			}
 		}
 	}
 	if jumps[0].va == 0 {

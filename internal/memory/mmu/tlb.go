@@ -77,7 +77,7 @@ type bankTables struct {
 	Store [DataEntries]DataEntry
 	Fetch [FetchEntries]FetchEntry
 
-	// Exec is a filter, by [ExecIndex]: non-zero says that the translator may have remembered, for this bank, jump targets in
+	// Exec is a filter, by [ExecIndex]: a bit says that the translator may have remembered, for this bank, jump targets in that eighth of
 	// a page with that index. Its owner sets it, and only for pages that a fetch entry was made for.
 	Exec [ExecEntries]uint8
 	// ExecLow and ExecHigh, both included, are the addresses that Exec speaks of; empty when ExecLow > ExecHigh.
@@ -245,7 +245,7 @@ func (t *TLB) find(satp uint64, view View, keep uint64) uint64 {
 
 // NoteExec says that a jump target at va may be remembered.
 func (b *Bank) NoteExec(va uint64) {
-	b.Exec[ExecIndex(va)] = 1
+	b.Exec[ExecIndex(va)] |= 1 << (va >> (memory.PageShift - 3) & 7)
 	b.ExecLow, b.ExecHigh = min(b.ExecLow, va), max(b.ExecHigh, va)
 }
 
