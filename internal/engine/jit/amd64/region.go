@@ -114,11 +114,11 @@ func (c *Compiler) CompileRegion(r *opt.Region, buf []byte, at, fallback uintptr
 	for _, b := range r.Blocks[1:] {
 		labels[b] = c.NewLabel()
 	}
-	e := &regionEmitter{Compiler: c, r: r, labels: labels}
+	e := &regionEmitter{Compiler: c, r: r, labels: labels, carry: map[*opt.Block]int{}}
 	e.edge(r.Entry.Out[0], next(r, 0), false)
 	for i, b := range r.Blocks[1:] {
 		c.Bind(labels[b])
-		c.deducted, c.boxed = 0, 0
+		c.deducted, c.boxed = -e.carry[b], 0
 		for _, v := range b.Values {
 			e.value(v)
 		}
@@ -408,6 +408,8 @@ type regionEmitter struct {
 	*Compiler
 	r      *opt.Region
 	labels map[*opt.Block]asm.Label
+	// carry is what has retired before a block and is not taken from the budget yet: nothing, where ways meet.
+	carry map[*opt.Block]int
 }
 
 // variable is what the emitters call the place of a value.
@@ -683,13 +685,15 @@ func (e *regionEmitter) finish(b, following *opt.Block) {
 	c := e.Compiler
 	c.exit = exitPoint{b.Final, b.EndPos()}
 	if b.Cond == nil {
+		e.carryOver(b)
 		e.edge(b.Out[0], following, true)
 		return
 	}
 	taken, not := b.Out[0], b.Out[1]
-	if !taken.Back || taken.To == nil {
+	if (!taken.Back || taken.To == nil) && (joins(taken) || joins(not)) {
 		c.settle(b.Guest)
 	}
+	e.carryOver(b)
 	cond := e.condition(b.Cond)
 	switch {
 	case taken.To != nil && taken.Back:
@@ -716,6 +720,18 @@ func (e *regionEmitter) finish(b, following *opt.Block) {
 		l := c.outOfLine(func() { e.edge(taken, nil, false) })
 		c.Jcc(cond, l)
 		e.edge(not, following, true)
+	}
+}
+
+// joins says that an edge leads where ways meet.
+func joins(d *opt.Edge) bool { return d.To != nil && !d.Back && len(d.To.In) > 1 }
+
+// carryOver lets blocks that are reached from b only take what has retired from the budget.
+func (e *regionEmitter) carryOver(b *opt.Block) {
+	for _, d := range b.Out {
+		if d.To != nil && !d.Back && !joins(d) {
+			e.carry[d.To] = b.Guest - e.deducted
+		}
 	}
 }
 
@@ -816,7 +832,9 @@ func (e *regionEmitter) edge(d *opt.Edge, following *opt.Block, inline bool) {
 		c.Jmp(l)
 		return
 	}
-	c.settle(guest)
+	if joins(d) {
+		c.settle(guest)
+	}
 	if d.To != following {
 		c.Jmp(label)
 	}
