@@ -226,7 +226,7 @@ func (r *Region) Narrow() {
 		}
 		for _, v := range all {
 			if v.Kind == Phi {
-				if !v.Narrow {
+				if !v.Narrow && v.real { // for states alone, the edge extends
 					for _, a := range v.Args {
 						widen(a)
 					}

@@ -1,0 +1,127 @@
+package opt
+
+import (
+	"testing"
+
+	"github.com/vmproject/vm/internal/engine/jit/ir"
+	"github.com/vmproject/vm/internal/engine/riscv"
+	"github.com/vmproject/vm/internal/engine/riscv/asm"
+	"github.com/vmproject/vm/internal/memory"
+)
+
+// target is a host with so many registers of each class, none of which is anybody's outside of regions.
+func target(n int) *Target {
+	t := &Target{Pin: func(ir.Var) int { return -1 }, Clobbers: func(*Value) int { return -1 }, Slots: 40}
+	for i := range n {
+		t.Int, t.Float = append(t.Int, i), append(t.Float, i)
+	}
+	return t
+}
+
+// region is the region around the start of a program.
+func region(t *testing.T, registers int, program func(a *asm.Assembler)) *Region {
+	t.Helper()
+	a := asm.New(0)
+	program(a)
+	code, err := a.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := make([]byte, memory.PageSize)
+	copy(page, code)
+	r := Find(&Source{Bytes: page, Max: 100, Loops: true})
+	if r == nil {
+		t.Fatal("no region")
+	}
+	if !r.Optimize(target(registers)) {
+		t.Fatal("no places for its values")
+	}
+	return r
+}
+
+// ops counts the operations that are left.
+func ops(r *Region) map[ir.Op]int {
+	n := map[ir.Op]int{}
+	for _, b := range r.Blocks {
+		for _, v := range b.Values {
+			if v.Kind == Computed {
+				n[v.Op]++
+			}
+		}
+	}
+	return n
+}
+
+func rotating(a *asm.Assembler) {
+	a.Label("turn")
+	a.I(riscv.SLLIW, asm.A1, asm.A0, 7)
+	a.I(riscv.SRLIW, asm.A2, asm.A0, 25)
+	a.R(riscv.OR, asm.A1, asm.A1, asm.A2)
+	a.R(riscv.ADDW, asm.A0, asm.A1, asm.T0)
+	a.I(riscv.ADDI, asm.T0, asm.T0, -1)
+	a.B(riscv.BNE, asm.T0, asm.Zero, "turn")
+	a.Op(riscv.EBREAK)
+}
+
+func TestRotation(t *testing.T) {
+	r := region(t, 10, rotating)
+	n := ops(r)
+	if n[ir.RotR] != 1 || n[ir.Shl] != 0 || n[ir.Or] != 0 {
+		t.Errorf("operations: %v", n)
+	}
+	for _, v := range r.Head.Values {
+		if v.Op == ir.RotR && !v.Narrow {
+			t.Error("the rotation is sign-extended, which nothing asks for")
+		}
+	}
+}
+
+// Whatever the number of registers, no two values are in one at the same time.
+func TestAllocationIsDisjoint(t *testing.T) {
+	for registers := range 8 {
+		r := region(t, registers, rotating)
+		for class := range r.busy {
+			for reg, spans := range r.busy[class] {
+				for i := range spans {
+					if overlap(spans[i:i+1], spans[i+1:]) {
+						t.Errorf("%d registers: two values in register %d of class %d", registers, reg, class)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestAccessesShareLookUps(t *testing.T) {
+	r := region(t, 10, func(a *asm.Assembler) {
+		a.Label("turn")
+		a.Load(riscv.LD, asm.A2, 0, asm.A0)
+		a.Load(riscv.LD, asm.A3, 8, asm.A0)
+		a.R(riscv.ADD, asm.A4, asm.A2, asm.A3)
+		a.Store(riscv.SD, asm.A4, 16, asm.A0)
+		a.I(riscv.ADDI, asm.A0, asm.A0, 8)
+		a.B(riscv.BNE, asm.A0, asm.A1, "turn")
+		a.Op(riscv.EBREAK)
+	})
+	if n := ops(r); n[ir.Group] != 1 || len(r.Cells) != 1 || !r.Cells[0].Store {
+		t.Errorf("operations: %v; %d cells", n, len(r.Cells))
+	}
+}
+
+func TestNoRegion(t *testing.T) {
+	page := make([]byte, memory.PageSize) // no instruction is all zeros
+	if r := Find(&Source{Bytes: page, Max: 100}); r != nil {
+		t.Error("a region of illegal instructions")
+	}
+	a := asm.New(0)
+	a.I(riscv.ADDI, asm.A0, asm.A0, 1)
+	a.Ret()
+	code, err := a.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(page, code)
+	if r := Find(&Source{Bytes: page, Max: 100, Loops: true}); r != nil {
+		t.Error("a region where there is no loop")
+	}
+}
