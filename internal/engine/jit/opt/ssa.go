@@ -40,7 +40,6 @@ type Value struct {
 	live    bool
 	real    bool
 	sext    bool
-	wide    bool
 	weight  float64
 	needs   []span // where instructions use it
 	lives   []span // where anything does
