@@ -1,0 +1,228 @@
+package amd64
+
+// Regions: moving values between places, as if at once, where a region is entered or left and along its edges.
+
+import (
+	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
+	"github.com/vmproject/vm/internal/engine/jit/ir"
+	"github.com/vmproject/vm/internal/engine/jit/opt"
+)
+
+// regionPlace is a place that values are moved between: a register, memory, or, as a source, a constant.
+type regionPlace struct {
+	kind placeKind
+	n    int
+}
+
+type placeKind uint8
+
+const (
+	inReg placeKind = iota
+	inXMM
+	inState // n is the offset from RBP
+	isConst // the constant is kept beside
+)
+
+type regionMove struct {
+	dst, src regionPlace
+	imm      int64
+	extend   bool // from 32 bits
+}
+
+// memoryOf is the place in memory with a number of the allocator's.
+func memoryOf(home int) regionPlace {
+	if home < int(ir.NumVars) {
+		return regionPlace{inState, int(slot(ir.Var(home)).Disp())}
+	}
+	return regionPlace{inState, int(offSpill) + 8*(home-int(ir.NumVars))}
+}
+
+func registerOf(v *opt.Value) regionPlace {
+	if v.Float() {
+		return regionPlace{inXMM, v.Reg}
+	}
+	return regionPlace{inReg, v.Reg}
+}
+
+// canonicalPlace is where a variable is outside of regions.
+func canonicalPlace(v ir.Var) regionPlace {
+	if v.IsFloat() {
+		if x, ok := pinnedFloat(v); ok {
+			return regionPlace{inXMM, int(x)}
+		}
+	} else if r, ok := pinned(v); ok {
+		return regionPlace{inReg, int(r)}
+	}
+	return memoryOf(int(v))
+}
+
+// source is where a value is found: for an instruction or an edge, or else for a state.
+func source(m *regionMove, v *opt.Value, forState bool) {
+	switch {
+	case v.IsConst() && (forState || v.Reg < 0):
+		m.src, m.imm = regionPlace{kind: isConst}, v.Imm
+	case v.Reg >= 0 && (!forState || v.Whole):
+		m.src, m.extend = registerOf(v), v.Narrow
+	default:
+		m.src = memoryOf(v.Home)
+	}
+}
+
+// enterRegion moves what the region wants elsewhere.
+func (c *Compiler) enterRegion(r *opt.Region) {
+	var moves []regionMove
+	for _, v := range r.Entry.Values {
+		at := canonicalPlace(v.Var)
+		if v.Home >= 0 {
+			if m := (regionMove{dst: memoryOf(v.Home), src: at}); m.dst != m.src {
+				moves = append(moves, m)
+			}
+		}
+		if v.Reg >= 0 {
+			if m := (regionMove{dst: registerOf(v), src: at}); m.dst != m.src {
+				moves = append(moves, m)
+			}
+		}
+	}
+	c.parallel(moves)
+}
+
+// flush makes the guest's state canonical.
+func (c *Compiler) flush(at exitPoint) {
+	var moves []regionMove
+	for i, v := range at.state {
+		if v == nil || i == 0 {
+			continue
+		}
+		m := regionMove{dst: canonicalPlace(ir.Var(i))}
+		if v.Sunk() {
+			var a, b regionMove
+			source(&a, v.Arg[0], true)
+			if v.Arg[1] != nil {
+				source(&b, v.Arg[1], true)
+			}
+			in := v.Inst
+			c.sink(&in, a, b)
+			if m.dst.kind == inState {
+				c.MR(asm.MOV, asm.S64, asm.At(base, int32(m.dst.n)), tmp2)
+				continue
+			}
+			m.src = regionPlace{inState, int(offSunk) + 8*i}
+			c.MR(asm.MOV, asm.S64, asm.At(base, int32(m.src.n)), tmp2)
+			moves = append(moves, m)
+			continue
+		}
+		source(&m, v, true)
+		if m.dst != m.src || m.extend {
+			moves = append(moves, m)
+		}
+	}
+	c.parallel(moves)
+}
+
+// sink leaves in tmp2 what an instruction computes of operands at two places. No other register changes.
+func (c *Compiler) sink(in *ir.Inst, a, b regionMove) {
+	a.dst = regionPlace{inReg, int(tmp2)}
+	c.move(a)
+	s := size(in.Width)
+	op := map[ir.Op]asm.Op{ir.Add: asm.ADD, ir.Sub: asm.SUB, ir.And: asm.AND, ir.Or: asm.OR, ir.Xor: asm.XOR,
+		ir.Shl: asm.SHL, ir.Shr: asm.SHR, ir.Sar: asm.SAR, ir.RotR: asm.ROR}[in.Op]
+	switch {
+	case in.Has(ir.UseImm):
+		c.RI(op, s, tmp2, int32(in.Imm))
+	case b.src.kind == isConst:
+		if fits(b.imm) {
+			c.RI(op, s, tmp2, int32(b.imm))
+		} else {
+			c.RM(op, s, tmp2, c.Const(uint64(b.imm)))
+		}
+	case b.src.kind == inReg:
+		c.RR(op, s, tmp2, asm.Reg(b.src.n))
+	default:
+		c.RM(op, s, tmp2, asm.At(base, int32(b.src.n)))
+	}
+	if s == asm.S32 {
+		c.RR(asm.MOVSXD, asm.S64, tmp2, tmp2)
+	}
+}
+
+// parallel does moves as if at once. The flags stay; tmp2 and ftmp do not.
+func (c *Compiler) parallel(moves []regionMove) {
+	for len(moves) > 0 {
+		done := false
+		for i := 0; i < len(moves); i++ {
+			m := moves[i]
+			blocked := false
+			for j := range moves {
+				if j != i && moves[j].src == m.dst && moves[j].src.kind != isConst {
+					blocked = true
+					break
+				}
+			}
+			if blocked {
+				continue
+			}
+			c.move(m)
+			moves = append(moves[:i], moves[i+1:]...)
+			i--
+			done = true
+		}
+		if done || len(moves) == 0 {
+			continue
+		}
+		// All wait for one another: what is in the first destination goes aside.
+		from, aside := moves[0].dst, regionPlace{inXMM, int(ftmp)}
+		c.move(regionMove{dst: aside, src: from})
+		for j := range moves {
+			if moves[j].src == from {
+				moves[j].src = aside
+			}
+		}
+	}
+}
+
+func (c *Compiler) move(m regionMove) {
+	d, s := m.dst, m.src
+	dr, dx := asm.Reg(d.n), asm.XMM(d.n)
+	sr, sx := asm.Reg(s.n), asm.XMM(s.n)
+	dm, sm := asm.At(base, int32(d.n)), asm.At(base, int32(s.n))
+	switch {
+	case m.extend && d.kind == inReg && s.kind == inReg:
+		c.RR(asm.MOVSXD, asm.S64, dr, sr)
+	case m.extend && d.kind == inReg:
+		c.move(regionMove{dst: d, src: s})
+		c.RR(asm.MOVSXD, asm.S64, dr, dr)
+	case m.extend:
+		c.move(regionMove{dst: regionPlace{inReg, int(tmp2)}, src: s, extend: true})
+		c.MR(asm.MOV, asm.S64, dm, tmp2)
+	case s.kind == isConst:
+		switch {
+		case d.kind == inReg:
+			c.MovImm(dr, uint64(m.imm))
+		case d.kind == inState && fits(m.imm):
+			c.MI(asm.MOV, asm.S64, dm, int32(m.imm))
+		default:
+			c.MovImm(tmp2, uint64(m.imm))
+			c.move(regionMove{dst: d, src: regionPlace{inReg, int(tmp2)}})
+		}
+	case d.kind == inReg && s.kind == inReg:
+		c.RR(asm.MOV, asm.S64, dr, sr)
+	case d.kind == inReg && s.kind == inXMM:
+		c.RX(c.whole(moveQ), dr, sx)
+	case d.kind == inReg:
+		c.RM(asm.MOV, asm.S64, dr, sm)
+	case d.kind == inXMM && s.kind == inReg:
+		c.XR(c.whole(moveQ), dx, sr)
+	case d.kind == inXMM && s.kind == inXMM:
+		c.copyFloat(dx, sx)
+	case d.kind == inXMM:
+		c.fetchFloat(dx, sm)
+	case s.kind == inReg:
+		c.MR(asm.MOV, asm.S64, dm, sr)
+	case s.kind == inXMM:
+		c.MX(c.whole(move64), dm, sx)
+	default:
+		c.RM(asm.MOV, asm.S64, tmp2, sm)
+		c.MR(asm.MOV, asm.S64, dm, tmp2)
+	}
+}
