@@ -28,6 +28,9 @@ type Config struct {
 	// several times slower; or "auto", the default: the fastest this host has. Where the host forbids memory for generated code
 	// (SELinux, seccomp), a machine with the translator falls back to the interpreter, and says so once on Log.
 	Engine string
+	// JIT is settings of the translator, NAME=VALUE with commas between: tier (auto, baseline, optimized: what is done with hot code), code
+	// (MiB of code memory), block, region, every, threshold. Each has a measured default.
+	JIT string
 
 	// Disks appear as virtio block devices, in order.
 	Disks []Disk

@@ -27,6 +27,11 @@ func (m *Machine) inspect(cfg *Config) (jit.Options, error) {
 		return jit.Options{}, fmt.Errorf("%s: engine %s generates none; it takes the translator, --engine jit on linux/amd64", what, m.engine)
 	}
 	var o jit.Options
+	if cfg.JIT != "" {
+		if err := o.Set(cfg.JIT); err != nil {
+			return jit.Options{}, err
+		}
+	}
 	table, err := m.symbols(cfg, cfg.PerfMap || dump)
 	if err != nil {
 		return jit.Options{}, err

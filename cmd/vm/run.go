@@ -69,6 +69,7 @@ Exit status: the guest's own; 124 when --timeout passed; 125 when vm itself fail
 	flags.Var(&f.files, "file", "put a host file or folder into the guest; repeatable")
 	flags.StringVar(&f.image, "image", guestimage.DefaultName, "`NAME` of the image to boot, as vm image ls has it")
 	flags.StringVar(&f.cfg.Engine, "engine", "auto", "execution engine: "+strings.Join(engines.Names(), ", "))
+	flags.StringVar(&f.cfg.JIT, "jit", "", "settings of the translator: `NAME=VALUE[,...]` of tier, code, block, region, every, threshold")
 	flags.StringVar(&f.cfg.DTB, "dtb", "", "device tree blob `FILE` (default generated)")
 	flags.StringVar(&f.cfg.DumpDTB, "dump-dtb", "", "write the device tree to `FILE`")
 	flags.BoolVar(&f.cfg.NoReboot, "no-reboot", false, "end when the guest reboots")
