@@ -180,7 +180,7 @@ func TestWrongInput(t *testing.T) {
 		{"jump into the void", []string{"--bios", void}, 125, "fault"},
 		{"trap loop at reset", []string{"--bios", loop}, 125, "illegal"},
 		{"never ends", []string{"--bios", spin, "--timeout", "2s"}, 124, "2s"},
-		{"never reaches init", []string{"--timeout", "1s", "--", "true"}, 124, "1s"},
+		{"never reaches init", []string{"--timeout", "100ms", "--", "true"}, 124, "100ms"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := vm(t, nil, append([]string{"run"}, c.args...)...)
