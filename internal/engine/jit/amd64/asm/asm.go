@@ -38,8 +38,8 @@ var (
 )
 
 // slack is the room that must be left for an instruction to be written. No instruction is longer than 15 bytes; the encoder
-// stores whole words, which end within 16.
-const slack = 16
+// stores whole words, which end within 16, or 17 behind a prefix.
+const slack = 24
 
 // An Assembler writes instructions one after the other into a buffer. The zero value must be Reset before use; an Assembler is kept and
 // Reset for each piece of code, so that its lists of labels stay allocated. One goroutine may use it at a time.

@@ -91,6 +91,10 @@ func TestDecodedByXArch(t *testing.T) {
 
 // decodeXArch decodes one instruction and writes it as Inst.String does.
 func decodeXArch(code []byte) string {
+	gs := code[0] == gsPrefix // which this decoder does not know before every instruction
+	if gs {
+		code = code[1:]
+	}
 	in, err := x86asm.Decode(code, 64)
 	if err != nil {
 		return err.Error()
@@ -114,7 +118,7 @@ func decodeXArch(code []byte) string {
 			if len(args) == 0 {
 				size = in.MemBytes
 			}
-			args = append(args, xArchMem(name, arg, in.MemBytes))
+			args = append(args, xArchMem(name, arg, in.MemBytes, gs))
 		case x86asm.Imm:
 			bits := 8 * size
 			if size == 16 || byteImmediate[name] {
@@ -164,7 +168,7 @@ func xArchReg(r x86asm.Reg) (string, int) {
 	return r.String(), 0
 }
 
-func xArchMem(name string, m x86asm.Mem, bytes int) string {
+func xArchMem(name string, m x86asm.Mem, bytes int, gs bool) string {
 	base, index, scale := uint8(noBase), noIndex, uint8(0)
 	if m.Base != 0 {
 		base = uint8(m.Base - x86asm.RAX)
@@ -179,7 +183,11 @@ func xArchMem(name string, m x86asm.Mem, bytes int) string {
 	case "prefetcht0":
 		size = memSizes[S8]
 	}
-	return size + mem(base, index, scale, int32(m.Disp)).String()
+	decoded := mem(base, index, scale, int32(m.Disp))
+	if gs {
+		decoded = decoded.GS()
+	}
+	return size + decoded.String()
 }
 
 func TestDecodedByObjdump(t *testing.T) {

@@ -95,6 +95,10 @@ func (a *Assembler) mem(f *form, size Size, reg, v uint8, m Mem, imm int64) {
 	}
 	opcode, tail := immediate(e, size, imm)
 	base, index := m.base(), m.index()
+	if m.bits&inGS != 0 {
+		a.buf[a.pos] = gsPrefix
+		a.pos++
+	}
 	var rexBits uint64
 	if (size == S64 && e&d64 == 0) || e&w1 != 0 {
 		rexBits = 8

@@ -199,7 +199,7 @@ func TestNoAllocation(t *testing.T) {
 
 // An instruction with VEX needs some feature; of the others only those that mean something else, or nothing, on older processors.
 func TestNeeds(t *testing.T) {
-	legacy := map[Op]Feature{TZCNT: HasBMI1, LZCNT: HasLZCNT, PCLMULQDQ: HasPCLMULQDQ}
+	legacy := map[Op]Feature{TZCNT: HasBMI1, LZCNT: HasLZCNT, PCLMULQDQ: HasPCLMULQDQ, WRGSBASE: HasFSGSBASE}
 	for op := Op(0); op < numOps; op++ {
 		for k := range numKinds {
 			f := forms[formOf[op][k]]

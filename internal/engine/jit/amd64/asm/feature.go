@@ -22,11 +22,12 @@ const (
 	HasAVX                           // VEX forms of the SSE instructions: three operands, memory need not be aligned
 	HasFMA                           // fused multiply-add
 	HasF16C                          // conversions of half-precision numbers
+	HasFSGSBASE                      // wrgsbase, if the operating system lets programs execute it
 
 	numFeatures = iota
 )
 
-var featureNames = [numFeatures]string{"bmi1", "bmi2", "lzcnt", "pclmulqdq", "avx", "fma", "f16c"}
+var featureNames = [numFeatures]string{"bmi1", "bmi2", "lzcnt", "pclmulqdq", "avx", "fma", "f16c", "fsgsbase"}
 
 // Host is the set of features of the processor that the program runs on, as far as its operating system supports them. Empty on other
 // architectures.
@@ -35,6 +36,7 @@ func Host() Feature {
 	for i, has := range [numFeatures]bool{
 		cpu.X86.HasBMI1, cpu.X86.HasBMI2, cpu.X86.HasLZCNT, cpu.X86.HasPCLMULQDQ, cpu.X86.HasAVX, cpu.X86.HasFMA,
 		cpu.X86.HasF16C && cpu.X86.HasAVX, // F16C is reported even when the system does not save what AVX needs
+		hasFSGSBASE(),
 	} {
 		if has {
 			have |= 1 << i

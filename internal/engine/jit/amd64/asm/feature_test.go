@@ -23,7 +23,7 @@ func TestHostAgreesWithLinux(t *testing.T) {
 	flags, _, _ = strings.Cut(flags, "\n")
 	listed := strings.Fields(flags)
 	for f, name := range map[Feature]string{
-		HasBMI1: "bmi1", HasBMI2: "bmi2", HasLZCNT: "abm", HasPCLMULQDQ: "pclmulqdq", HasAVX: "avx", HasFMA: "fma", HasF16C: "f16c",
+		HasBMI1: "bmi1", HasBMI2: "bmi2", HasLZCNT: "abm", HasPCLMULQDQ: "pclmulqdq", HasAVX: "avx", HasFMA: "fma", HasF16C: "f16c", HasFSGSBASE: "fsgsbase",
 	} {
 		if want := slices.Contains(listed, name); Host().Has(f) != want {
 			t.Errorf("%v: found %v, Linux says %v", f, !want, want)

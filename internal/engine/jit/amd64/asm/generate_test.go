@@ -80,6 +80,9 @@ func (o *operands) number() int32 {
 
 func (o *operands) m() Mem {
 	m := o.address()
+	if o.IntN(4) == 0 {
+		m = m.GS()
+	}
 	o.made = append(o.made, m)
 	return m
 }

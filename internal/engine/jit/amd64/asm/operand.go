@@ -108,6 +108,9 @@ const (
 	noBase  = 0x10
 	ripBase = 0x20       // relative to the instruction; the upper half is a Label
 	noIndex = uint8(RSP) // what the encoding says for none: rsp cannot be an index
+	inGS    = 1 << 24    // of Mem.bits: relative to the base of the segment GS
+
+	gsPrefix = 0x65
 )
 
 func mem(base, index, scale uint8, disp int32) Mem {
@@ -158,6 +161,9 @@ func (m Mem) base() uint8  { return uint8(m.bits) }
 func (m Mem) index() uint8 { return uint8(m.bits >> 8) }
 func (m Mem) scale() uint8 { return uint8(m.bits >> 16) }
 func (m Mem) disp() int32  { return int32(m.bits >> 32) }
+
+// GS is the same memory counted from the base of the segment GS.
+func (m Mem) GS() Mem { return Mem{m.bits | inGS} }
 
 // Disp is the displacement.
 func (m Mem) Disp() int32 { return m.disp() }

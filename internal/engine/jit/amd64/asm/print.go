@@ -104,6 +104,9 @@ func (i Inst) memory() string {
 // String is the address in Intel syntax.
 func (m Mem) String() string {
 	disp := m.disp()
+	if m.bits&inGS != 0 {
+		return "gs:" + strings.TrimPrefix(Mem{m.bits &^ inGS}.String(), "ds:")
+	}
 	if m.base() == noBase && m.index() == noIndex {
 		return fmt.Sprintf("ds:%#x", uint64(disp))
 	}

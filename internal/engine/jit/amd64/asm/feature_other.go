@@ -1,0 +1,5 @@
+//go:build !linux
+
+package asm
+
+func hasFSGSBASE() bool { return false }
