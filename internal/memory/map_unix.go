@@ -14,3 +14,5 @@ func mapMemory(size uint64) ([]byte, error) {
 }
 
 func unmapMemory(mem []byte) error { return unix.Munmap(mem) }
+
+func closeFile(fd int) error { return unix.Close(fd) }

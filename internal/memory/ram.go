@@ -16,6 +16,7 @@ import (
 type RAM struct {
 	base GPA
 	mem  []byte // the host mapping; page aligned, never moved until Close
+	fd   int    // of the memfd that mem is, or -1
 	code *CodeMap
 }
 
@@ -25,28 +26,38 @@ func NewRAM(base GPA, size uint64) (*RAM, error) {
 	if base&PageMask != 0 || size&PageMask != 0 || size == 0 {
 		return nil, fmt.Errorf("guest RAM of %d bytes at %#x: base and size must be non-zero multiples of %d", size, uint64(base), PageSize)
 	}
-	mem, err := mapMemory(size)
+	mem, fd, err := mapRAM(size)
 	if err != nil {
 		return nil, fmt.Errorf("mapping %d MiB of guest RAM: %w", size>>20, err)
 	}
-	advise(mem)
-	code, err := newCodeMap(base, size)
-	if err != nil {
-		_ = unmapMemory(mem)
+	r := &RAM{base: base, mem: mem, fd: fd}
+	if r.code, err = newCodeMap(base, size); err != nil {
+		_ = r.unmap()
 		return nil, fmt.Errorf("mapping the code map of %d MiB of guest RAM: %w", size>>20, err)
 	}
-	return &RAM{base: base, mem: mem, code: code}, nil
+	return r, nil
 }
 
 // Close unmaps the memory. No hart or device may run afterwards. Closing it again does nothing.
 func (r *RAM) Close() error {
-	mem := r.mem
-	if mem == nil {
+	if r.mem == nil {
 		return nil
 	}
-	r.mem = nil
-	return errors.Join(unmapMemory(mem), r.code.close())
+	return errors.Join(r.unmap(), r.code.close())
 }
+
+func (r *RAM) unmap() error {
+	err := unmapMemory(r.mem)
+	if r.fd >= 0 {
+		err = errors.Join(err, closeFile(r.fd))
+	}
+	r.mem, r.fd = nil, -1
+	return err
+}
+
+// File is the descriptor of the file that RAM is a shared mapping of, from its start: pages can be mapped elsewhere too, until Close. ok is
+// false where the host has no such file.
+func (r *RAM) File() (fd int, ok bool) { return r.fd, r.fd >= 0 }
 
 // Code says which pages have translated code. The methods of RAM that write note it; who writes through Slice does so itself.
 func (r *RAM) Code() *CodeMap { return r.code }
