@@ -1,0 +1,132 @@
+// Package mirror maps the user half of a guest's address space into the host's, page by page: a load or a store of the guest at an address is one of
+// the host at that address in the mirror, and the host's processor translates it. What is not mapped faults, and whoever executes the
+// guest decides what becomes of it (package jit).
+//
+// A mirror is a cache of page tables like any TLB, much larger, and dearer to change: microseconds a page. It knows nothing of the guest's page tables;
+// its owner maps and unmaps.
+package mirror
+
+import (
+	"errors"
+
+	"github.com/vmproject/vm/internal/memory"
+)
+
+// Size is the number of bytes of an address space that a mirror covers, from address 0: the user half of Sv39 (Privileged 1.13 §12.4).
+const Size = 1 << sizeShift
+
+const sizeShift = 38
+
+// Reach is how far outside of [0, Size) an access may be that still cannot hit anything but the mirror and its margins, where nothing is ever mapped.
+const Reach = 1 << 30
+
+// ErrFull is the error of [Mirror.Map] when the host cannot have more mappings; [Mirror.Clear] gives some back.
+var ErrFull = errors.New("too many mappings")
+
+// Page is what a page of a mirror is.
+type Page struct {
+	GPA      memory.GPA // of the page of RAM
+	Writable bool
+	Shift    uint8 // log2 of the bytes of the leaf that maps it in the guest
+}
+
+// block is an aligned piece of the address space.
+type block struct {
+	first uint64
+	shift uint8
+}
+
+// Mirror is one address space's. Its methods belong to one goroutine.
+type Mirror struct {
+	ram   *memory.RAM
+	space []byte             // the mirror and its margins
+	pages map[uint64]Page    // by address, what is mapped
+	wrote map[memory.GPA]int // how often each page of RAM is mapped writable
+	large map[block]int      // how many pages are mapped of each leaf that is larger than a page
+	maps  int64              // mappings of the host that it may have
+}
+
+// Len is the number of pages that are mapped.
+func (m *Mirror) Len() int { return len(m.pages) }
+
+// At is what the page at an address is; ok is false if nothing is mapped there.
+func (m *Mirror) At(page uint64) (p Page, ok bool) {
+	p, ok = m.pages[page]
+	return p, ok
+}
+
+// Pages calls f for each page; those that it returns false for are unmapped.
+func (m *Mirror) Pages(f func(page uint64, p Page) bool) error {
+	var err error
+	for page, p := range m.pages {
+		if !f(page, p) {
+			err = errors.Join(err, m.Unmap(page, page))
+		}
+	}
+	return err
+}
+
+// Protect unmaps every page that maps a page of RAM writable.
+func (m *Mirror) Protect(gpa memory.GPA) error {
+	if m.wrote[gpa] == 0 {
+		return nil
+	}
+	return m.Pages(func(_ uint64, p Page) bool { return p.GPA != gpa || !p.Writable })
+}
+
+// note records n pages from page on as mapped, the first of them to p.
+func (m *Mirror) note(page uint64, p Page, n int) {
+	for range n {
+		m.forget(page)
+		m.pages[page] = p
+		if p.Writable {
+			m.wrote[p.GPA]++
+		}
+		if p.Shift > memory.PageShift {
+			m.large[p.leaf(page)]++
+		}
+		page += memory.PageSize
+		p.GPA += memory.PageSize
+	}
+}
+
+// leaf is the one that maps the page at an address.
+func (p Page) leaf(page uint64) block { return block{page >> p.Shift << p.Shift, p.Shift} }
+
+// forget records a page as not mapped.
+func (m *Mirror) forget(page uint64) {
+	p, ok := m.pages[page]
+	if !ok {
+		return
+	}
+	delete(m.pages, page)
+	if p.Writable {
+		drop(m.wrote, p.GPA)
+	}
+	if p.Shift > memory.PageShift {
+		drop(m.large, p.leaf(page))
+	}
+}
+
+// drop counts one less.
+func drop[K comparable](counts map[K]int, k K) {
+	if counts[k]--; counts[k] == 0 {
+		delete(counts, k)
+	}
+}
+
+// leaves widens a range of pages to all of the leaves that pages of it are mapped by.
+func (m *Mirror) leaves(first, last uint64) (uint64, uint64) {
+	lo, hi := first, last
+	if len(m.large) == 0 {
+		return lo, hi
+	}
+	for _, shift := range [...]uint8{16, 21, 30} { // NAPOT, 2 MiB, 1 GiB
+		for at := first >> shift; at <= last>>shift; at++ {
+			if m.large[block{at << shift, shift}] != 0 {
+				lo, hi = min(lo, at<<shift), max(hi, (at+1)<<shift-memory.PageSize)
+			}
+		}
+	}
+	return lo, hi
+}

@@ -1,0 +1,131 @@
+package mirror
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vmproject/vm/internal/memory"
+)
+
+// mappings counts those of all mirrors of the process, of which Linux allows a limited number.
+var mappings atomic.Int64
+
+// maxMappings leaves a quarter of what Linux allows to everybody else.
+var maxMappings = sync.OnceValue(func() int64 {
+	limit := int64(65530)
+	if text, err := os.ReadFile("/proc/sys/vm/max_map_count"); err == nil {
+		if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil {
+			limit = n
+		}
+	}
+	return min(limit, 1<<20) / 4 * 3
+})
+
+const noAccess = unix.MAP_PRIVATE | unix.MAP_ANON | unix.MAP_NORESERVE
+
+// New reserves an empty mirror. The error says why this host has none: its RAM cannot be mapped twice, or the address space is used up.
+func New(ram *memory.RAM) (*Mirror, error) {
+	if _, ok := ram.File(); !ok {
+		return nil, fmt.Errorf("guest RAM that can be mapped once only: %w", errors.ErrUnsupported)
+	}
+	space, err := unix.Mmap(-1, 0, Size+2*Reach, unix.PROT_NONE, noAccess)
+	if err != nil {
+		return nil, fmt.Errorf("reserving %d GiB of addresses: %w", (Size+2*Reach)>>30, err)
+	}
+	return &Mirror{ram: ram, space: space, pages: map[uint64]Page{}, wrote: map[memory.GPA]int{}, large: map[block]int{}}, nil
+}
+
+// Close gives everything back.
+func (m *Mirror) Close() error {
+	if m.space == nil {
+		return nil
+	}
+	err := unix.Munmap(m.space)
+	mappings.Add(-m.maps)
+	*m = Mirror{}
+	return err
+}
+
+// Base is the host address of address 0.
+func (m *Mirror) Base() uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(m.space))) + Reach }
+
+// Map makes n pages from the address page on those of RAM from p.GPA on; p says what else they are. All of both exist.
+func (m *Mirror) Map(page uint64, p Page, n int) error {
+	if mappings.Load()+2 > maxMappings() {
+		return ErrFull
+	}
+	fd, _ := m.ram.File()
+	prot := unix.PROT_READ
+	if p.Writable {
+		prot |= unix.PROT_WRITE
+	}
+	const how = unix.MAP_SHARED | unix.MAP_FIXED | unix.MAP_POPULATE
+	if _, err := unix.MmapPtr(fd, int64(p.GPA-m.ram.Base()), m.host(page), uintptr(n)<<memory.PageShift, prot, how); err != nil {
+		if errors.Is(err, unix.ENOMEM) {
+			return ErrFull
+		}
+		return err
+	}
+	m.maps += 2
+	mappings.Add(2)
+	m.note(page, p, n)
+	return nil
+}
+
+// host is the address of a page. The space is never the Go heap's, and pages below Size are in it.
+func (m *Mirror) host(page uint64) unsafe.Pointer {
+	return unsafe.Pointer(&m.space[Reach+page&(Size-1)])
+}
+
+// Unmap takes away what is mapped from the page first to the page last, and by the leaves that they are in.
+func (m *Mirror) Unmap(first, last uint64) error {
+	if first >= Size || len(m.pages) == 0 {
+		return nil
+	}
+	first, last = m.leaves(first, min(last, Size-memory.PageSize))
+	n := (last-first)>>memory.PageShift + 1
+	any := false
+	if n <= uint64(len(m.pages)) {
+		for i := range n {
+			page := first + i<<memory.PageShift
+			if _, ok := m.pages[page]; ok {
+				m.forget(page)
+				any = true
+			}
+		}
+	} else {
+		for page := range m.pages {
+			if page >= first && page <= last {
+				m.forget(page)
+				any = true
+			}
+		}
+	}
+	if !any {
+		return nil
+	}
+	_, err := unix.MmapPtr(-1, 0, m.host(first), uintptr(n)<<memory.PageShift, unix.PROT_NONE, noAccess|unix.MAP_FIXED)
+	return err
+}
+
+// Clear unmaps everything.
+func (m *Mirror) Clear() error {
+	if m.maps == 0 {
+		return nil
+	}
+	clear(m.pages)
+	clear(m.wrote)
+	clear(m.large)
+	_, err := unix.MmapPtr(-1, 0, unsafe.Pointer(unsafe.SliceData(m.space)), uintptr(len(m.space)), unix.PROT_NONE, noAccess|unix.MAP_FIXED)
+	mappings.Add(-m.maps)
+	m.maps = 0
+	return err
+}

@@ -1,0 +1,180 @@
+package mirror
+
+// A mirror beside a plain list of what each page of it should be.
+
+import (
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/vmproject/vm/internal/memory"
+)
+
+const (
+	testBase  = 0x8000_0000
+	testPages = 64
+	page      = memory.PageSize
+)
+
+func makeMirror(t *testing.T) (*memory.RAM, *Mirror) {
+	t.Helper()
+	ram, err := memory.NewRAM(testBase, testPages*page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ram.Close() })
+	m, err := New(ram)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := m.Close(); err != nil {
+			t.Error("closing twice:", err)
+		}
+	})
+	return ram, m
+}
+
+// at is the byte of an address, by way of the mirror.
+func (m *Mirror) at(va uint64) *byte { return (*byte)(unsafe.Pointer(&m.space[Reach+va])) }
+
+func TestReachesRAM(t *testing.T) {
+	ram, m := makeMirror(t)
+	const va = Size - 4*page // as far up as it goes
+	if err := m.Map(va, Page{GPA: testBase + 8*page, Writable: true, Shift: memory.PageShift}, 4); err != nil {
+		t.Fatal(err)
+	}
+	if uintptr(unsafe.Pointer(m.at(va))) != m.Base()+va {
+		t.Error("Base is not the address of address 0")
+	}
+	*m.at(va + 3*page + 5) = 7
+	if v, _ := ram.Load8(testBase + 11*page + 5); v != 7 {
+		t.Errorf("a store through the mirror left %d in RAM", v)
+	}
+	_ = ram.Store8(testBase+8*page, 9)
+	if v := *m.at(va); v != 9 {
+		t.Errorf("the mirror shows %d", v)
+	}
+}
+
+func TestMatchesModel(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	ram, m := makeMirror(t)
+	const window = 1 << 30 // where the pages are: two leaves of 2 MiB
+	const pages = 1024
+	for i := range uint64(testPages) {
+		_ = ram.Store64(testBase+memory.GPA(i*page), i)
+	}
+	model := map[uint64]Page{}
+	drop := func(first, last uint64) {
+		lo, hi := first, last
+		for at, p := range model {
+			leaf := at >> p.Shift << p.Shift
+			if end := leaf + 1<<p.Shift - page; p.Shift > memory.PageShift && leaf <= last && end >= first {
+				lo, hi = min(lo, leaf), max(hi, end)
+			}
+		}
+		for at := range model {
+			if at >= lo && at <= hi {
+				delete(model, at)
+			}
+		}
+	}
+	for range 3000 {
+		at := window + r.Uint64N(pages)*page
+		n := 1 + r.Uint64N(8)
+		switch r.IntN(10) {
+		default:
+			n = min(n, (window+pages*page-at)/page)
+			p := Page{GPA: testBase + memory.GPA(r.Uint64N(testPages-n)*page), Writable: r.IntN(2) == 0, Shift: memory.PageShift}
+			if r.IntN(4) == 0 {
+				p.Shift = []uint8{16, 21}[r.IntN(2)]
+			}
+			if err := m.Map(at, p, int(n)); err != nil {
+				t.Fatal(err)
+			}
+			for range n {
+				model[at] = p
+				at, p.GPA = at+page, p.GPA+page
+			}
+		case 0, 1:
+			if err := m.Unmap(at, at+(n-1)*page); err != nil {
+				t.Fatal(err)
+			}
+			drop(at, at+(n-1)*page)
+		case 2:
+			gpa := testBase + memory.GPA(r.Uint64N(testPages)*page)
+			if err := m.Protect(gpa); err != nil {
+				t.Fatal(err)
+			}
+			for at, p := range model {
+				if p.Writable && p.GPA == gpa {
+					// Whatever else its leaf maps may go, too: here it does.
+					drop(at, at)
+				}
+			}
+		case 3:
+			if r.IntN(20) == 0 {
+				if err := m.Clear(); err != nil {
+					t.Fatal(err)
+				}
+				clear(model)
+			}
+		}
+		if m.Len() != len(model) {
+			t.Fatalf("%d pages are mapped, not %d", m.Len(), len(model))
+		}
+		for at, p := range model {
+			if got, ok := m.At(at); !ok || got != p {
+				t.Fatalf("page %#x is %+v, not %+v", at, got, p)
+			}
+			if v := uint64(*m.at(at)); v != uint64(p.GPA-testBase)/page {
+				t.Fatalf("page %#x shows page %d of RAM, not %d", at, v, uint64(p.GPA-testBase)/page)
+			}
+		}
+	}
+}
+
+// Nothing but pages that are mapped is ever unmapped, whatever it is asked for.
+func TestUnmapOutside(t *testing.T) {
+	_, m := makeMirror(t)
+	if err := m.Map(0, Page{GPA: testBase, Shift: memory.PageShift}, 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range [][2]uint64{{Size, Size + page}, {1 << 63, 1<<63 + page}, {page, Size - page}, {page, 1 << 50}} {
+		if err := m.Unmap(r[0], r[1]); err != nil {
+			t.Errorf("%#x to %#x: %v", r[0], r[1], err)
+		}
+	}
+	if m.Len() != 1 {
+		t.Error("the page at 0 is gone")
+	}
+	if err := m.Unmap(0, 1<<50); err != nil || m.Len() != 0 {
+		t.Errorf("%d pages are left: %v", m.Len(), err)
+	}
+}
+
+func TestFull(t *testing.T) {
+	_, m := makeMirror(t)
+	mappings.Add(maxMappings())
+	err := m.Map(0, Page{GPA: testBase, Shift: memory.PageShift}, 1)
+	mappings.Add(-maxMappings())
+	if !errors.Is(err, ErrFull) {
+		t.Errorf("error %v", err)
+	}
+	for i := range uint64(100) {
+		if err := m.Map(i*2*page, Page{GPA: testBase, Shift: memory.PageShift}, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.Clear(); err != nil || mappings.Load() != 0 {
+		t.Errorf("%d mappings are left: %v", mappings.Load(), err)
+	}
+}
