@@ -13,6 +13,9 @@ type Config struct {
 	Initrd string
 	// Append is added to the kernel command line.
 	Append string
+	// MMU is the paging mode that Linux is asked to use, by its command line: "sv39", the default, which is the fastest and has room for 256 GiB of
+	// user addresses; "sv48"; or "sv57". The harts have all three. The words no4lvl and no5lvl in Append decide themselves.
+	MMU string
 	// Bios is the path of an ELF or flat binary entered in M-mode at 0x80000000 instead of the built-in SBI.
 	Bios string
 	// DTB is the path of a device tree blob that replaces the generated one.
@@ -28,8 +31,8 @@ type Config struct {
 	// several times slower; or "auto", the default: the fastest this host has. Where the host forbids memory for generated code
 	// (SELinux, seccomp), a machine with the translator falls back to the interpreter, and says so once on Log.
 	Engine string
-	// JIT is settings of the translator, NAME=VALUE with commas between: tier (auto, baseline, optimized: what is done with hot code), code
-	// (MiB of code memory), block, region, every, threshold. Each has a measured default.
+	// JIT is settings of the translator, NAME=VALUE with commas between: tier (auto, baseline, optimized: what is done with hot code), mirror
+	// (auto, off, always: which address spaces the host's processor translates), code (MiB of code memory), block, region, every, warm, threshold. Each has a measured default.
 	JIT string
 
 	// Disks appear as virtio block devices, in order.

@@ -30,9 +30,20 @@ func (cfg *Config) terminalOnly() bool {
 	})
 }
 
+// mmuModes are the paging modes, and mmuWords what keeps Linux from using a larger one.
+var (
+	mmuModes = []string{"sv39", "sv48", "sv57"}
+	mmuWords = map[string]string{"sv39": "no4lvl", "sv48": "no5lvl"}
+)
+
 // commandLine is the kernel's: what the user space needs, then the user's words, which win.
 func commandLine(cfg *Config) string {
 	var words []string
+	// The paging mode is chosen before the kernel can tell which of two words came last.
+	given := strings.Fields(cfg.Append)
+	if w := mmuWords[cfg.MMU]; w != "" && !slices.Contains(given, "no4lvl") && !slices.Contains(given, "no5lvl") {
+		words = append(words, w)
+	}
 	if cfg.usesUserland() {
 		// A kernel that panics resets the machine, which is how the board learns of it; the early console lets it say why even
 		// before it has found the serial port.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -125,6 +126,9 @@ func (cfg *Config) complete() error {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.MMU == "" {
+		cfg.MMU = "sv39"
+	}
 	if cfg.Kernel == "" && cfg.Bios == "" && cfg.Guest != nil || cfg.Kernel == "" && cfg.Guest != nil && len(cfg.Command) > 0 {
 		cfg.Kernel = cfg.Guest.Kernel
 	}
@@ -133,6 +137,8 @@ func (cfg *Config) complete() error {
 		return fmt.Errorf("%d bytes of memory: a machine needs at least %d MiB, in multiples of %d bytes", cfg.Memory, minMemory>>20, memory.PageSize)
 	case cfg.CPUs < 1 || cfg.CPUs > board.MaxHarts:
 		return fmt.Errorf("%d harts: a machine has 1 to %d", cfg.CPUs, board.MaxHarts)
+	case !slices.Contains(mmuModes, cfg.MMU):
+		return fmt.Errorf("paging mode %q: use %s", cfg.MMU, strings.Join(mmuModes, ", "))
 	case len(cfg.Command) > 0 && cfg.Guest == nil:
 		return errors.New("a command needs a guest to run in: obtain the default one with: vm image pull")
 	case cfg.usesUserland() && cfg.Guest.Busybox == "":

@@ -12,7 +12,7 @@ import (
 
 // Linux reports the extensions that it was told of and probed.
 func TestExtensions(t *testing.T) {
-	r := vm(t, nil, "run", "--", "sh", "-c", "grep -E '^(isa|mmu)' /proc/cpuinfo")
+	r := vm(t, nil, "run", "--mmu", "sv57", "--", "sh", "-c", "grep -E '^(isa|mmu)' /proc/cpuinfo")
 	if r.code != 0 {
 		t.Fatal(r.stderr)
 	}
@@ -26,9 +26,11 @@ func TestExtensions(t *testing.T) {
 
 // Each paging mode boots.
 func TestPagingModes(t *testing.T) {
-	for mode, option := range map[string]string{"sv39": "no4lvl", "sv48": "no5lvl", "sv57": ""} {
-		t.Run(mode, func(t *testing.T) {
-			vm(t, nil, "run", "-a", option, "--", "sh", "-c", "grep mmu /proc/cpuinfo").expect(t, 0, "mmu\t\t: "+mode+"\n")
+	for _, c := range []struct{ mode, flag, value string }{
+		{"sv39", "-a", ""}, {"sv39", "-a", "no4lvl"}, {"sv48", "-a", "no5lvl"}, {"sv39", "--mmu", "sv39"}, {"sv48", "--mmu", "sv48"}, {"sv57", "--mmu", "sv57"},
+	} {
+		t.Run(c.flag+c.value, func(t *testing.T) {
+			vm(t, nil, "run", c.flag, c.value, "--", "sh", "-c", "grep mmu /proc/cpuinfo").expect(t, 0, "mmu\t\t: "+c.mode+"\n")
 		})
 	}
 }

@@ -68,3 +68,21 @@ func (h *Hart) TimeReadable() uint64 {
 	}
 	return ok
 }
+
+// UserPage is the page of RAM that U-mode, in the present address space, reaches by an access to va, and the logarithm of the size of the leaf that maps
+// it. ok says that all of the page may be accessed like that without anything to be noted first: accessed and dirty bits are set, and a
+// store changes no watched page. Nothing is changed.
+func (h *Hart) UserPage(va uint64, acc mmu.Access) (gpa memory.GPA, shift uint, ok bool) {
+	r := h.regime(mmu.ViewU)
+	r.ADUE = false
+	leaf, fault := mmu.Walk((*walker)(h), &r, va, acc)
+	if fault != mmu.NoFault {
+		return 0, 0, false
+	}
+	gpa = leaf.GPA &^ memory.PageMask
+	allowed, partial := h.pmp.check(uint64(gpa), uint64(gpa)|memory.PageMask, acc, false)
+	if !allowed || partial || !h.RAM.Contains(gpa, memory.PageSize) || h.Bus.Covers(gpa, memory.PageSize) {
+		return 0, 0, false
+	}
+	return gpa, leaf.Shift, acc != mmu.Store || h.RAM.Code().State(gpa) != memory.CodeWatched
+}

@@ -101,7 +101,12 @@ type Hot struct {
 	Spill                                    [40]uint64   // values of a region that have no register
 	Sunk                                     [NumX]uint64 // values that are computed on the way out
 	ZeroFast                                 uint64       // as Hart.ZeroAllowed says
+	Raw                                      [32]uint64   // the host's registers where an access has faulted: general ones, then SSE ones
+	Fault                                    Fault
 }
+
+// Fault is what the translator's handler of faults writes down: where one was in generated code, what was accessed, and the host's error code.
+type Fault struct{ PC, Address, Code uint64 }
 
 // The bits of State.WalkFlags.
 const (

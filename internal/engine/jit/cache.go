@@ -9,6 +9,7 @@ package jit
 // remembers addresses of it, may go on until it fences itself, or until [Machine.evict] has had an answer from every hart.
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -40,9 +41,24 @@ const (
 // offsets of a table: one for each halfword of a page.
 type table [memory.PageSize / 2]uint32
 
-// page is a guest page with translations. Guarded by Machine.mu.
+// mode is what decides, beside the bytes, how code is translated.
+type mode uint8
+
+const (
+	plainMode  mode = iota
+	mirrorMode      // its loads and stores go to a mirror
+	numModes
+)
+
+// pageKey names a page of translations: a physical address, and in its low bits the mode.
+type pageKey uint64
+
+func keyOf(gpa uint64, m mode) pageKey { return pageKey(gpa | uint64(m)) }
+
+// page is a guest page with translations of one mode. Guarded by Machine.mu.
 type page struct {
 	gpa     uint64
+	mode    mode
 	table   *table // outer entries, as distances from the start of code memory; 0: none
 	watched bool
 	cleared uint64 // counts calls of clear: who watches the page with the lock released learns that it was in vain
@@ -70,9 +86,9 @@ type Machine struct {
 	scratch  []ir.Inst
 	region   *code.Region
 	inRegion map[*code.Region]*residents
-	pages    map[uint64]*page
-	tables   []byte // mapping that tables are cut from
-	byPage   tables // those of watched pages
+	pages    map[pageKey]*page
+	tables   []byte           // mapping that tables are cut from
+	byPage   [numModes]tables // those of watched pages
 	spare    []*table
 	epoch    uint64 // counts drops: a hart that has seen another number remembers what is gone
 	freed    uint64 // counts regions freed
@@ -81,6 +97,9 @@ type Machine struct {
 	left     counts  // of harts that are closed
 	dump     *dumper // nil: nobody wants listings
 	tier     tier
+
+	mirroring Mirroring
+	warm      int
 }
 
 // Options are the settings of a machine's translator.
@@ -95,6 +114,8 @@ type Options struct {
 	MaxGuest int         // most guest instructions of a block; 0 for the default
 	Tier     Tier        // what is done with hot code
 	Region   RegionOptions
+	Mirror   Mirroring // which address spaces the host's processor translates
+	Warm     int       // samples of where a hart is that give an address space a mirror; 0 for the default
 }
 
 // NewMachine makes the translations of a machine with some RAM, empty. The error wraps code.ErrForbidden where the host does not allow
@@ -117,7 +138,7 @@ func NewMachine(ram *memory.RAM, o Options) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Machine{ram: ram, maxGuest: o.MaxGuest, arena: arena, pages: map[uint64]*page{}, inRegion: map[*code.Region]*residents{}}
+	m := &Machine{ram: ram, maxGuest: o.MaxGuest, arena: arena, pages: map[pageKey]*page{}, inRegion: map[*code.Region]*residents{}}
 	m.perf, m.symbol = o.PerfMap, o.Symbol
 	m.tier.init(&o)
 	if o.Dump != nil {
@@ -126,6 +147,11 @@ func NewMachine(ram *memory.RAM, o Options) (*Machine, error) {
 	if err := m.start(asm.Host()&^o.Without, o.Pages); err != nil {
 		return nil, errors.Join(err, m.release())
 	}
+	if o.Warm == 0 {
+		o.Warm = defaultWarm
+	}
+	m.mirroring, m.warm = o.Mirror, o.Warm
+	m.startMirroring()
 	return m, nil
 }
 
@@ -148,8 +174,10 @@ func (m *Machine) start(has asm.Feature, pages int) error {
 	if err != nil {
 		return fmt.Errorf("mapping the tables of translations: %w", err)
 	}
-	if m.byPage, err = newTables(m.ram); err != nil {
-		return err
+	for i := range m.byPage {
+		if m.byPage[i], err = newTables(m.ram); err != nil {
+			return err
+		}
 	}
 	for i := range pages {
 		// Safe: the mapping is page aligned and that many tables long, holds no pointers, and stays until Close.
@@ -199,7 +227,10 @@ func Try() (asm.Feature, error) {
 func (m *Machine) release() error {
 	var err error
 	if m.tables != nil {
-		err = errors.Join(unix.Munmap(m.tables), m.byPage.close())
+		err = unix.Munmap(m.tables)
+		for i := range m.byPage {
+			err = errors.Join(err, m.byPage[i].close())
+		}
 		m.tables, m.spare, m.pages = nil, nil, nil
 	}
 	return errors.Join(err, m.arena.Close())
@@ -211,12 +242,13 @@ var errBusy = errors.New("the translations' memory is being freed")
 // errNextPage: the instruction ends in a page that is not known yet. Once the interpreter has executed it, it is.
 var errNextPage = errors.New("the next page is not known")
 
-// page is the page at a guest physical address, watched. It may wait for other harts.
+// page is the page at a guest physical address, watched, in the present mode. It may wait for other harts.
 func (e *Engine) page(gpa uint64) (*page, error) {
-	m := e.m
+	m, mode := e.m, e.mode()
+	key := keyOf(gpa, mode)
 	for {
 		m.mu.Lock()
-		p := m.pages[gpa]
+		p := m.pages[key]
 		if p == nil {
 			if len(m.spare) == 0 {
 				m.mu.Unlock()
@@ -228,8 +260,8 @@ func (e *Engine) page(gpa uint64) (*page, error) {
 			t := m.spare[len(m.spare)-1]
 			m.spare = m.spare[:len(m.spare)-1]
 			*t = table{}
-			p = &page{gpa: gpa, table: t, inner: map[uint16]uint32{}, plain: map[uint16]uint32{}}
-			m.pages[gpa] = p
+			p = &page{gpa: gpa, mode: mode, table: t, inner: map[uint16]uint32{}, plain: map[uint16]uint32{}}
+			m.pages[key] = p
 		}
 		watched, cleared := p.watched, p.cleared
 		m.mu.Unlock()
@@ -238,9 +270,9 @@ func (e *Engine) page(gpa uint64) (*page, error) {
 		}
 		m.watch(e, gpa)
 		m.mu.Lock()
-		if m.pages[gpa] == p && p.cleared == cleared {
+		if m.pages[key] == p && p.cleared == cleared {
 			p.watched = true
-			m.byPage.put(gpa, p.table)
+			m.byPage[mode].put(gpa, p.table)
 		}
 		m.mu.Unlock()
 	}
@@ -278,7 +310,7 @@ func (e *Engine) translate(gpa uint64, off uint16, plain bool) (outer, inner uin
 			return 0, 0, err
 		}
 		m.mu.Lock()
-		if m.pages[gpa] != p || !p.watched {
+		if m.pages[p.key()] != p || !p.watched {
 			m.mu.Unlock()
 			continue
 		}
@@ -328,12 +360,13 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 	if b.Unfinished {
 		return 0, 0, false, errNextPage
 	}
-	if !plain {
+	if !plain && p.mode != mirrorMode {
 		m.scratch = optimize.Group(b.Insts, m.scratch)
 		b.Insts, m.scratch = m.scratch, b.Insts
 	}
 	mem, _ := m.region.Alloc(maxBlock)
 	va := e.h.PC&^memory.PageMask + uint64(off) // as the hart executes it
+	m.compiler.Mirrored = p.mode == mirrorMode
 	listing := m.dump.begin(m.compiler, b, va, bytes)
 	out, err := m.compiler.Compile(b, mem.Bytes, uintptr(mem.Addr), func(target int32, plain bool) (uintptr, bool) {
 		entries := p.inner
@@ -354,7 +387,7 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 	for _, w := range b.Watches {
 		m.feed(w, p)
 	}
-	m.inRegion[m.region].add(p, start)
+	m.inRegion[m.region].add(p, start, out.Faults)
 	if plain {
 		p.plain[off] = inner
 	} else {
@@ -377,7 +410,7 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 
 // feed notes that bytes of the page at gpa are in translations of p.
 func (m *Machine) feed(gpa uint64, p *page) {
-	q := m.pages[gpa]
+	q := m.pages[keyOf(gpa, p.mode)]
 	if q == nil || q == p {
 		return
 	}
@@ -401,8 +434,10 @@ func (m *Machine) clear(p *page) {
 	clear(p.regions)
 	if p.watched {
 		p.watched = false
-		m.byPage.put(p.gpa, nil)
-		m.ram.Code().Clear(memory.GPA(p.gpa))
+		m.byPage[p.mode].put(p.gpa, nil)
+		if !m.watched(p.gpa) {
+			m.ram.Code().Clear(memory.GPA(p.gpa))
+		}
 	}
 	feeds := p.feeds
 	p.feeds = nil
@@ -412,15 +447,29 @@ func (m *Machine) clear(p *page) {
 	m.epoch++
 }
 
+func (p *page) key() pageKey { return keyOf(p.gpa, p.mode) }
+
+// watched says that translations of a page, in any mode, rely on its being watched. The lock is held.
+func (m *Machine) watched(gpa uint64) bool {
+	for i := range numModes {
+		if p := m.pages[keyOf(gpa, i)]; p != nil && p.watched {
+			return true
+		}
+	}
+	return false
+}
+
 // takeChanged drops the pages that have been written, and returns the number of drops so far.
 func (m *Machine) takeChanged() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.ram.Code().Changed() != 0 {
 		for _, gpa := range m.ram.Code().TakeChanged() {
-			if p := m.pages[uint64(gpa)]; p != nil {
-				m.clear(p)
-				m.stats.Stale++
+			for i := range numModes {
+				if p := m.pages[keyOf(uint64(gpa), i)]; p != nil {
+					m.clear(p)
+					m.stats.Stale++
+				}
 			}
 		}
 	}
@@ -496,11 +545,37 @@ type residents struct {
 	pages  map[*page]struct{}
 	starts []uint32 // of translations, as distances from the start of code memory, in order
 	owners []*page
+	faults []fault // in order
 }
 
-func (r *residents) add(p *page, start uint32) {
+// fault is an amd64.Fault, as distances from the start of code memory.
+type fault struct{ at, to uint32 }
+
+func (r *residents) add(p *page, start uint32, faults []amd64.Fault) {
+	for _, f := range faults {
+		r.faults = append(r.faults, fault{start + uint32(f.At), start + uint32(f.To)})
+	}
 	r.pages[p] = struct{}{}
 	r.starts, r.owners = append(r.starts, start), append(r.owners, p)
+}
+
+// stepAt is where the access at an address in generated code goes on when it has to be a step.
+func (m *Machine) stepAt(at uintptr) (uintptr, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.inRegion[m.arena.Region(code.Addr(at))]
+	if r == nil {
+		return 0, false
+	}
+	off := uint32(at - uintptr(m.arena.Base()))
+	i, exact := slices.BinarySearchFunc(r.faults, off, func(f fault, off uint32) int { return cmp.Compare(f.at, off) })
+	if !exact {
+		i--
+	}
+	if i < 0 {
+		return 0, false
+	}
+	return uintptr(m.arena.Base()) + uintptr(r.faults[i].to), true
 }
 
 // pending is the jump that the link at an address is about: where its displacement is, what the link says, the page whose

@@ -3,6 +3,7 @@
 //	engine.go          one hart: the loop around generated code, and what it leaves for
 //	remember.go        what a hart remembers of translations: jump caches, shadow stacks
 //	cache.go           the translations of a machine
+//	mirror.go          address spaces that the host's processor translates
 //	stats.go           what was done
 //	ir, rv64, optimize the intermediate form, the front end that makes it, what improves it
 //	amd64, amd64/asm   the back end that makes code of it
@@ -38,8 +39,10 @@ type Engine struct {
 	interp *interp.Interp
 	memory remembered
 
-	gen   uint64 // FenceIGen when changed pages were last dropped
-	epoch uint64 // Machine.epoch then
+	gen        uint64                      // FenceIGen when changed pages were last dropped
+	epoch      uint64                      // Machine.epoch then
+	mirrors    [mmu.NumBanks]mirroredSpace // see mirror.go
+	mirrorless bool                        // the host has refused one
 	samples
 	counts
 }
@@ -58,7 +61,9 @@ func (m *Machine) New(h *hart.Hart, pages int) (*Engine, error) {
 	if err := e.memory.open(h, &m.routines); err != nil {
 		return nil, err
 	}
-	h.Tables = m.byPage.base()
+	for i := range h.TLB.Banks {
+		h.TLB.Banks[i].Tables = m.byPage[plainMode].base()
+	}
 	h.State.Current = uint64(uintptr(unsafe.Pointer(&h.TLB.Current)))
 	h.TLB.ForgetAll()
 	h.Samples = m.tier.every()
@@ -80,7 +85,10 @@ func (m *Machine) New(h *hart.Hart, pages int) (*Engine, error) {
 func (e *Engine) Name() string { return "jit" }
 
 // Close releases what the engine remembers, and with the last engine of a machine its translations. The hart must not run any more.
-func (e *Engine) Close() error { return errors.Join(e.memory.close(), e.m.leave(e)) }
+func (e *Engine) Close() error {
+	e.closeMirrors()
+	return errors.Join(e.memory.close(), e.m.leave(e))
+}
 
 // Reset forgets every translation of the machine: the host has written all of RAM. No other hart may run.
 func (e *Engine) Reset() {
@@ -165,6 +173,9 @@ func (e *Engine) find() (target uintptr, how outcome) {
 	h := e.h
 	h.PC &^= 1
 	pc := h.PC
+	if e.m.mirroring == MirrorAlways && e.mirrorable() && e.mode() == plainMode {
+		e.beginMirror()
+	}
 	e.forget() // tables among it: the page of one may be another by now
 	bank := &h.TLB.Banks[h.Bank%mmu.NumBanks]
 	f := &bank.Fetch[mmu.FetchIndex(pc)]
@@ -196,7 +207,7 @@ func (e *Engine) find() (target uintptr, how outcome) {
 	if !e.unchanged(f, pc, gpa) {
 		return 0, again
 	}
-	f.Table = e.m.byPage.get(gpa)
+	f.Table = e.m.byPage[e.mode()].get(gpa)
 	return uintptr(e.m.arena.Base()) + uintptr(outer), found
 }
 
@@ -208,6 +219,9 @@ func (e *Engine) unchanged(f *mmu.FetchEntry, pc, gpa uint64) bool {
 
 // forget does what the TLB asks for.
 func (e *Engine) forget() {
+	if t := &e.h.TLB; t.Mirrored != 0 && (t.Drop|t.Recheck|t.StaleCount|t.WatchCount) != 0 {
+		e.unmirror()
+	}
 	if t := &e.h.TLB; t.Forget != 0 || t.ForgetCount != 0 {
 		e.memory.forget(e.h)
 	}
@@ -221,7 +235,7 @@ func (e *Engine) nextPage(p *page) (uint16, uint64, bool) {
 	if f.Tag != va {
 		return 0, 0, false
 	}
-	q := e.m.pages[f.GPA]
+	q := e.m.pages[keyOf(f.GPA, p.mode)]
 	if q == nil || !q.watched {
 		return 0, 0, false // a page that is not watched may change under the translation
 	}
@@ -234,7 +248,7 @@ func (e *Engine) watchNext() error {
 	h := e.h
 	va := h.PC&^memory.PageMask + memory.PageSize
 	f := &h.TLB.Banks[h.Bank%mmu.NumBanks].Fetch[mmu.FetchIndex(va)]
-	if f.Tag != va || e.m.byPage.get(f.GPA) != 0 {
+	if f.Tag != va || e.m.byPage[e.mode()].get(f.GPA) != 0 {
 		return nil
 	}
 	_, err := e.page(f.GPA)
@@ -270,6 +284,9 @@ func (e *Engine) enter(target uintptr, budget, refill int64) (left int64, exit e
 				continue
 			}
 			return max(h.Budget-1, 0), 0, false
+		case amd64.KindFault:
+			target = e.fault()
+			continue
 		case amd64.KindMissLoad, amd64.KindMissStore:
 			acc := mmu.Load
 			if kind == amd64.KindMissStore {
@@ -317,6 +334,7 @@ func (e *Engine) call(target uintptr) amd64.Kind {
 	h.Target = uint64(target)
 	h.JumpCache = h.JumpCaches[h.Bank%mmu.NumBanks]
 	h.FetchBank = h.Windows[h.Bank%mmu.NumBanks] + bankOffset
+	h.Tables = h.TLB.Banks[h.Bank%mmu.NumBanks].Tables
 	e.floatingPoint()
 	base := amd64.Base(h.Window(h.DataBank))
 	kind := amd64.Kind(code.EnterDetached(code.Addr(e.m.routines.Enter), *(*unsafe.Pointer)(unsafe.Pointer(&base))))
@@ -386,7 +404,7 @@ func (e *Engine) link() {
 	h := e.h
 	site, l, p, freed := e.m.pending(h.ExitArg)
 	f := &h.TLB.Banks[h.Bank%mmu.NumBanks].Fetch[mmu.FetchIndex(h.PC)]
-	if p == nil || f.Tag != h.PC&^memory.PageMask || f.GPA != p.gpa {
+	if p == nil || f.Tag != h.PC&^memory.PageMask || f.GPA != p.gpa || p.mode != e.mode() {
 		return // the mapping has changed; it will be found by its address
 	}
 	_, inner, err := e.translate(p.gpa, uint16(h.PC&memory.PageMask), l.Plain())

@@ -105,6 +105,8 @@ func TestLockStepOfLess(t *testing.T) {
 		{"blocks of 4", jit.Options{CodeSize: 4 << 20, MaxGuest: 4}, false},
 		{"a processor without extensions", jit.Options{CodeSize: 4 << 20, Without: ^asm.Feature(0)}, false},
 		{"a processor without FMA and BMI", jit.Options{CodeSize: 4 << 20, Without: asm.HasFMA | asm.HasBMI1 | asm.HasBMI2}, false},
+		{"mirrors", jit.Options{CodeSize: 4 << 20, Mirror: jit.MirrorAlways}, false},
+		{"mirrors, and little code memory", jit.Options{CodeSize: tight, Mirror: jit.MirrorAlways}, true},
 		{"little code memory", jit.Options{CodeSize: tight}, true},
 		{"few pages", jit.Options{CodeSize: 8 << 20, Pages: 3}, true},
 		{"all of it", jit.Options{CodeSize: tight, Pages: 6, MaxGuest: 3, Without: ^asm.Feature(0)}, true},

@@ -22,11 +22,15 @@ var settings = []setting{
 	{"block", "most guest instructions of a block of the first tier", 1, 200, func(o *Options, n int) { o.MaxGuest = n }},
 	{"region", "most guest instructions of a region of the second tier", 8, 2000, func(o *Options, n int) { o.Region.Guest = n }},
 	{"every", "looks at the world between two samples of where the guest is", 1, 1 << 20, func(o *Options, n int) { o.Region.Every = n }},
+	{"warm", "samples of an address space that give it a mirror", 1, 1 << 20, func(o *Options, n int) { o.Warm = n }},
 	{"threshold", "samples of a place that make it hot", 1, 1 << 15, func(o *Options, n int) { o.Region.Threshold = n }},
 }
 
 // tiers are the values of the setting "tier".
 var tiers = map[string]Tier{"auto": TierAuto, "baseline": TierBaseline, "optimized": TierOptimized}
+
+// mirrorings are the values of the setting "mirror".
+var mirrorings = map[string]Mirroring{"auto": MirrorAuto, "off": MirrorOff, "always": MirrorAlways}
 
 // Set changes the options that a list of NAME=VALUE names, with commas between. The error says what may be written.
 func (o *Options) Set(list string) error {
@@ -51,6 +55,14 @@ func (o *Options) setOne(item string) error {
 		o.Tier = t
 		return nil
 	}
+	if name == "mirror" {
+		m, ok := mirrorings[value]
+		if !ok {
+			return fmt.Errorf("mirror %q is not known: use auto, off or always", value)
+		}
+		o.Mirror = m
+		return nil
+	}
 	for _, s := range settings {
 		if s.name != name {
 			continue
@@ -66,7 +78,7 @@ func (o *Options) setOne(item string) error {
 }
 
 func names() string {
-	list := []string{"tier"}
+	list := []string{"tier", "mirror"}
 	for _, s := range settings {
 		list = append(list, s.name)
 	}

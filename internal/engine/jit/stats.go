@@ -60,6 +60,25 @@ type counts struct {
 	stepped uint64               // instructions that the interpreter executed one by one
 	steps   [riscv.NumOps]uint64 // of those, by operation, by samples
 	traps   uint64               // exceptions taken in generated code
+	mirrors mirrorCounts
+}
+
+// mirrorCounts is what was done for mirrors.
+type mirrorCounts struct {
+	begun, ended uint64 // of the ended, those that did not pay
+	mapped       uint64 // pages
+	unmapped     uint64 // pages, by fences
+	checked      uint64 // pages, after fences of everything
+	steps        uint64 // accesses that could not be mapped
+}
+
+func (c *mirrorCounts) add(d *mirrorCounts) {
+	c.begun += d.begun
+	c.ended += d.ended
+	c.mapped += d.mapped
+	c.unmapped += d.unmapped
+	c.checked += d.checked
+	c.steps += d.steps
 }
 
 func (c *counts) add(d *counts) {
@@ -71,6 +90,7 @@ func (c *counts) add(d *counts) {
 	}
 	c.stepped += d.stepped
 	c.traps += d.traps
+	c.mirrors.add(&d.mirrors)
 }
 
 // sampleEvery is how many steps a sample stands for: a prime, so that no loop of the guest keeps time with it. To fetch and decode each of
@@ -156,6 +176,15 @@ func (m *Machine) report() []engine.Section {
 			count("guest instructions in them", s.RegionGuest),
 			count("bytes of host code", s.RegionBytes),
 			{Name: "compile time, ms", Value: fmt.Sprintf("%.1f", s.RegionTime.Seconds()*1e3)},
+		}},
+		{Name: "mirrored address spaces", Figures: []engine.Figure{
+			count("mirrors begun", sum.mirrors.begun),
+			count("of those, ended because they did not pay", sum.mirrors.ended),
+			count("faults", sum.exits[amd64.KindFault]),
+			count("pages mapped", sum.mirrors.mapped),
+			count("pages unmapped by fences", sum.mirrors.unmapped),
+			count("pages checked after fences of everything", sum.mirrors.checked),
+			count("accesses that could not be mapped", sum.mirrors.steps),
 		}},
 		exits,
 		interpreted(&sum),

@@ -51,23 +51,24 @@ const (
 	maxRegion        = 3 * maxBlock // bytes of code
 )
 
-// place is an offset in a guest physical page.
+// place is an offset in a page of translations.
 type place struct {
-	gpa uint64
-	off uint16
+	page pageKey
+	off  uint16
 }
 
 // tier is the optimizing tier of a machine.
 type tier struct {
-	mode  Tier
-	set   RegionOptions
-	queue chan place
-	once  sync.Once
-	done  chan struct{}
+	mode   Tier
+	set    RegionOptions
+	mirror Mirroring
+	queue  chan place
+	once   sync.Once
+	done   chan struct{}
 }
 
 func (t *tier) init(o *Options) {
-	t.mode, t.set = o.Tier, o.Region
+	t.mode, t.set, t.mirror = o.Tier, o.Region, o.Mirror
 	if t.set.Guest == 0 {
 		t.set.Guest = defaultRegion
 	}
@@ -83,7 +84,7 @@ func (t *tier) init(o *Options) {
 
 // every is how many refills come before the next sample.
 func (t *tier) every() int64 {
-	if t.mode != TierAuto {
+	if t.mode != TierAuto && t.mirror != MirrorAuto {
 		return 1 << 62
 	}
 	return int64(t.set.Every)
@@ -119,6 +120,7 @@ const maxSamples = 4096
 func (e *Engine) sample() {
 	h, t := e.h, &e.m.tier
 	h.Samples = t.every()
+	e.warm()
 	e.vary = uint16(rand.Uint32() & 1023)
 	f := &h.TLB.Banks[h.Bank%mmu.NumBanks].Fetch[mmu.FetchIndex(h.PC)]
 	if t.mode != TierAuto || f.Tag != h.PC&^memory.PageMask {
@@ -127,7 +129,7 @@ func (e *Engine) sample() {
 	if e.seen == nil || len(e.seen) > maxSamples || e.of != e.epoch {
 		e.seen, e.of = map[place]int{}, e.epoch // pages have been dropped, and regions with them
 	}
-	at := place{f.GPA, uint16(h.PC & memory.PageMask)}
+	at := place{keyOf(f.GPA, e.mode()), uint16(h.PC & memory.PageMask)}
 	e.seen[at]++
 	if e.seen[at] != t.set.Threshold {
 		return
@@ -152,7 +154,7 @@ func (m *Machine) optimizer(queue <-chan place) {
 func (m *Machine) optimize(at place) {
 	began := time.Now()
 	m.mu.Lock()
-	p := m.pages[at.gpa]
+	p := m.pages[at.page]
 	if p == nil || !p.watched || p.inner[at.off] == 0 || p.regions[at.off] {
 		m.mu.Unlock()
 		return
@@ -183,7 +185,7 @@ func (m *Machine) optimize(at place) {
 		m.stats.RegionsRefused++
 		return
 	}
-	if m.pages[at.gpa] != p || p.cleared != cleared || !p.watched || p.inner[at.off] == 0 {
+	if m.pages[at.page] != p || p.cleared != cleared || !p.watched || p.inner[at.off] == 0 {
 		return
 	}
 	began = time.Now()
@@ -197,7 +199,7 @@ func (m *Machine) source(p *page, off uint16) (*opt.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &opt.Source{Bytes: append([]byte(nil), bytes...), Page: p.gpa, Head: off, Max: m.tier.set.Guest}, nil
+	return &opt.Source{Bytes: append([]byte(nil), bytes...), Page: p.gpa, Head: off, Max: m.tier.set.Guest, Mirrored: p.mode == mirrorMode}, nil
 }
 
 // plan makes a region and finds places for its values. Nil: none that would be worth it.
@@ -244,6 +246,7 @@ func (m *Machine) install(p *page, r *opt.Region) {
 	mem, _ := m.region.Alloc(maxRegion)
 	base := uintptr(m.arena.Base())
 	old := code.Addr(base + uintptr(p.inner[off]))
+	m.compiler.Mirrored = p.mode == mirrorMode
 	out, err := m.compiler.CompileRegion(r, mem.Bytes, uintptr(mem.Addr), uintptr(old)+amd64.PatchSize, func(target int32, plain bool) (uintptr, bool) {
 		entries := p.inner
 		if plain {
@@ -259,7 +262,7 @@ func (m *Machine) install(p *page, r *opt.Region) {
 	}
 	m.region.Trim(len(out.Bytes))
 	start := uint32(mem.Addr - m.arena.Base())
-	m.inRegion[m.region].add(p, start)
+	m.inRegion[m.region].add(p, start, out.Faults)
 	if p.regions == nil {
 		p.regions = map[uint16]bool{}
 	}

@@ -25,6 +25,9 @@ func regionSettings() []jit.Options {
 		o.Region.Guest = guest
 		list = append(list, o)
 	}
+	mirrored := o
+	mirrored.Mirror = jit.MirrorAlways
+	list = append(list, mirrored)
 	o.Without = ^host.Feature(0)
 	list = append(list, o)
 	o.Without = host.HasFMA | host.HasBMI1 | host.HasBMI2
@@ -33,7 +36,7 @@ func regionSettings() []jit.Options {
 
 func TestLockStepOptimized(t *testing.T) {
 	for _, o := range regionSettings() {
-		t.Run(fmt.Sprintf("%d instructions without %v", o.Region.Guest, o.Without), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%d instructions without %v, mirrors %d", o.Region.Guest, o.Without, o.Mirror), func(t *testing.T) {
 			r := &lockstep.Runner{New: newEngine(t, o), Steps: steps(), MemoryEvery: *stepFlag}
 			if err := r.RunSeeds(firstSeed(t), programs()/10); err != nil {
 				t.Fatal(err)
@@ -44,7 +47,7 @@ func TestLockStepOptimized(t *testing.T) {
 
 func TestLockStepOptimizedUserLevel(t *testing.T) {
 	for _, o := range regionSettings() {
-		t.Run(fmt.Sprintf("%d instructions without %v", o.Region.Guest, o.Without), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%d instructions without %v, mirrors %d", o.Region.Guest, o.Without, o.Mirror), func(t *testing.T) {
 			seed := firstSeed(t)
 			r := &lockstep.Runner{New: newEngine(t, o), Steps: steps(), MemoryEvery: *stepFlag}
 			defer r.Close()

@@ -7,7 +7,7 @@ package mmu
 // bank remembers which large leaves it has entries of; a fence inside one drops every entry of the leaf's block.
 //
 // The translator remembers jump targets by virtual address, outside the TLB. Whatever is dropped here is left for it in
-// TLB.Forget and TLB.ForgetPages, as far as a bank's Exec filter says that there can be any.
+// TLB.Forget and TLB.ForgetPages, as far as a bank's Exec filter says that there can be any. So is what its mirrors (package mirror) have to drop.
 
 import (
 	"unsafe"
@@ -91,6 +91,7 @@ func (b *Bank) clear() {
 
 // empty drops every entry of a bank.
 func (t *TLB) empty(i uint64) {
+	t.Recheck |= t.Mirrored & (1 << i)
 	if b := &t.Banks[i]; b.Filled != 0 {
 		b.clear()
 		t.Forget |= 1 << i
@@ -112,6 +113,18 @@ func (t *TLB) forgetPage(bank, page uint64) {
 		t.ForgetCount++
 	default:
 		t.Forget |= 1 << bank
+	}
+}
+
+// unmirror makes the translator drop pages from a bank's mirror, and what is in their leaves.
+func (t *TLB) unmirror(bank, first, last uint64) {
+	switch bit := uint64(1) << bank; {
+	case t.Mirrored&bit == 0 || (t.Drop|t.Recheck)&bit != 0:
+	case t.StaleCount < uint64(len(t.Stale)):
+		t.Stale[t.StaleCount] = MirroredPages{bank, first, last}
+		t.StaleCount++
+	default:
+		t.Recheck |= bit
 	}
 }
 
@@ -150,6 +163,7 @@ func (t *TLB) drop(bank, first, last uint64) {
 
 // flushPages drops what a bank knows of the pages from first to last, and of whatever else their leaves map.
 func (t *TLB) flushPages(bank, first, last uint64) {
+	t.unmirror(bank, first, last)
 	b := &t.Banks[bank]
 	done := false
 	for half := range b.Big {
@@ -201,7 +215,7 @@ func (t *TLB) Flush(f Flush) {
 		}
 		if all {
 			t.empty(i)
-		} else if t.Banks[i].Filled != 0 {
+		} else if t.Banks[i].Filled != 0 || t.Mirrored>>i&1 != 0 {
 			t.flushPages(i, first, last)
 		}
 	}
@@ -209,6 +223,14 @@ func (t *TLB) Flush(f Flush) {
 
 // DropStores drops every entry for stores to the host page at host.
 func (t *TLB) DropStores(host uint64) {
+	switch {
+	case t.Mirrored == 0:
+	case t.WatchCount < uint64(len(t.Watch)):
+		t.Watch[t.WatchCount] = host
+		t.WatchCount++
+	default:
+		t.Recheck |= t.Mirrored
+	}
 	for i := range t.Banks {
 		b := &t.Banks[i]
 		if b.Filled == 0 {
@@ -224,6 +246,7 @@ func (t *TLB) DropStores(host uint64) {
 
 // FlushAll empties every bank, those without translation too: PMP or what is behind an address has changed.
 func (t *TLB) FlushAll() {
+	t.Drop |= t.Mirrored
 	for i := range uint64(NumBanks) {
 		t.empty(i)
 	}

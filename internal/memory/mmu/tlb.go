@@ -92,6 +92,10 @@ type bankTables struct {
 	Filled uint64
 	// Rules are what generated code fills entries by, by Access. They are the view's, and stay when the bank is emptied.
 	Rules [3]Rule
+
+	// Mirror and Tables are the translator's, and stay when the bank is emptied: the host address of the bank's mirror (package mirror), or
+	// 0 if it has none, and that of the array of tables of translations, by page of RAM, that its code is found by.
+	Mirror, Tables uint64
 }
 
 // Bank is the TLB of one address space at one view. It is whole pages, so that it can be mapped on its own (hart.Hart.Window).
@@ -125,7 +129,20 @@ type TLB struct {
 	Forget      uint64 // bit i: everything of bank i
 	ForgetPages [16]ForgottenPage
 	ForgetCount uint64 // how many of ForgetPages are meant
+
+	// Mirrored are the banks with a mirror, bit i for bank i; the translator sets it. The rest is what has to be dropped from mirrors before
+	// generated code runs again. The translator clears these.
+	Mirrored   uint64
+	Drop       uint64            // bit i: everything; the bank may have become another address space's
+	Recheck    uint64            // bit i: whatever is mapped otherwise now, or may not be written any more
+	Stale      [32]MirroredPages // these
+	StaleCount uint64            // how many of Stale are meant
+	Watch      [16]uint64        // stores to these pages of the host, under every address
+	WatchCount uint64            // how many of Watch are meant
 }
+
+// MirroredPages are the pages from First to Last, both page addresses and included, of one bank, and whatever else their leaves map.
+type MirroredPages struct{ Bank, First, Last uint64 }
 
 // ForgottenPage is one page whose jump targets are to be dropped from one bank.
 type ForgottenPage struct {
@@ -149,6 +166,7 @@ func (t *TLB) Init() {
 		t.Keys[i] = Key{}
 	}
 	t.ForgetAll()
+	t.Drop = t.Mirrored
 	for v := range t.Current {
 		t.Current[v] = NoBank
 	}
@@ -234,6 +252,7 @@ func (t *TLB) find(satp uint64, view View, keep uint64) uint64 {
 		}
 		t.empty(victim)
 		t.Forget |= 1 << victim
+		t.Drop |= t.Mirrored & (1 << victim)
 		t.Keys[victim] = want
 		t.Banks[victim].Rules = rules(view, want.Shared != 0)
 	}

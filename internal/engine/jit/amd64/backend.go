@@ -38,6 +38,12 @@ type Compiler struct {
 
 	Patchable bool // entries can be replaced: see PatchSize
 
+	Mirrored  bool // the code executes in a mirrored address space: see mirror.go
+	faults    []faultSite
+	faultList []Fault
+	drifts    drifts
+	compared  bool // the address of the present access of a region has been compared
+
 	region *opt.Region // what is compiled is a region (region.go)
 	exit   exitPoint   // where it is left if the present instruction leaves
 	narrow bool        // the present result is kept without its sign extension
@@ -73,6 +79,7 @@ type Code struct {
 	Outer, Inner int
 	Entries      []Entry // others than the start
 	Marks        []Mark
+	Faults       []Fault // in order
 }
 
 // Entry is a place where a block can be entered.
@@ -101,6 +108,7 @@ func (c *Compiler) Compile(b *ir.Block, buf []byte, at uintptr, resolve func(tar
 		}
 	}
 	c.deducted, c.fpChecked, c.boxed = 0, false, 0
+	c.faults, c.drifts = c.faults[:0], drifts{}
 
 	outer := c.Pos()
 	c.outer(b.Start)
@@ -118,6 +126,9 @@ func (c *Compiler) Compile(b *ir.Block, buf []byte, at uintptr, resolve func(tar
 			panic(fmt.Sprintf("amd64: no code for operation %d", in.Op))
 		}
 		f(c, in)
+		if c.Mirrored {
+			c.follow(in)
+		}
 	}
 	if c.Marking {
 		c.marks = append(c.marks, Mark{c.Pos(), len(b.Insts)})
@@ -137,7 +148,7 @@ func (c *Compiler) Compile(b *ir.Block, buf []byte, at uintptr, resolve func(tar
 		e.Inner, _ = c.Offset(e.label)
 	}
 	code, err := c.Finish()
-	return Code{code, outer, inner, c.entries, c.marks}, err
+	return Code{code, outer, inner, c.entries, c.marks, c.faultsOf()}, err
 }
 
 // outer is what comes first at an outer entry: the address, which is in tmp, says where the page is.

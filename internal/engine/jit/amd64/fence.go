@@ -92,8 +92,16 @@ func (c *Compiler) fenceRoutine() {
 	c.RR(asm.CMP, asm.S64, tmp2, group)
 	c.Jcc(asm.CondNE, next)
 
-	// A larger leaf that the address may be in: more than its page has to go.
+	// What is mirrored is unmapped in Go.
+	notMirrored := c.NewLabel()
 	c.Bind(this)
+	c.MI(asm.CMP, asm.S64, asm.At(bank, bankMirror), 0)
+	c.Jcc(asm.CondE, notMirrored)
+	c.RR(asm.TEST, asm.S64, tmp, tmp)
+	c.Jcc(asm.CondNS, no)
+	c.Bind(notMirrored)
+
+	// A larger leaf that the address may be in: more than its page has to go.
 	c.RR(asm.MOV, asm.S64, tmp2, tmp)
 	c.RI(asm.SHR, asm.S64, tmp2, 63)
 	c.RR(asm.MOV, asm.S64, slot, tmp2)

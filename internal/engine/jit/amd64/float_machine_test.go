@@ -212,6 +212,7 @@ func (m *floatMachine) enter() amd64.Kind {
 			h.FPFast = 1
 		}
 		h.GuestMXCSR = mxcsr(h.Frm, h.Fflags)
+		h.FetchBank = uint64(h.Window(h.Bank) + unsafe.Offsetof(hart.State{}.TLB))
 		base := amd64.Base(h.Window(h.DataBank))
 		kind := amd64.Kind(code.EnterDetached(code.Addr(m.routines.Enter), *(*unsafe.Pointer)(unsafe.Pointer(&base))))
 		if h.FPFast != 0 {

@@ -7,6 +7,8 @@ package amd64
 // host's to do. A miss goes to a routine that fills the entry and tries again; what cannot be filled (a fault, a device, two pages)
 // is a step.
 //
+// Code of mirrored address spaces does otherwise: mirror.go.
+//
 // Accesses of a group (package optimize) go through the host address that the group's check left in its register.
 
 import (
@@ -120,6 +122,9 @@ func (c *Compiler) hostAddress(in *ir.Inst, store bool) asm.Mem {
 		c.isDirect = false
 		return c.direct
 	}
+	if c.Mirrored {
+		return c.mirrored(in)
+	}
 	if in.Has(ir.Grouped) && c.region != nil {
 		return asm.At(c.use(in.A, tmp), int32(in.Imm))
 	}
@@ -136,7 +141,7 @@ func (c *Compiler) hostAddress(in *ir.Inst, store bool) asm.Mem {
 
 func loadInt(c *Compiler, in *ir.Inst) {
 	m := c.hostAddress(in, false)
-	if in.Dst == ir.Zero {
+	if in.Dst == ir.Zero && !c.Mirrored {
 		return // it was checked, and there is nothing else to see
 	}
 	d := c.def(in.Dst, tmp)

@@ -20,6 +20,7 @@ var kindNames = [NumKinds]string{
 	KindMissLoad:  "TLB misses, loads",
 	KindMissStore: "TLB misses, stores",
 	KindHost:      "instructions done in Go",
+	KindFault:     "faults of mirrors",
 }
 
 func (k Kind) String() string {

@@ -78,6 +78,7 @@ func (c *Compiler) CompileRegion(r *opt.Region, buf []byte, at, fallback uintptr
 	c.block, c.resolve, c.start = &block, resolve, at
 	c.later, c.marks, c.entries = c.later[:0], c.marks[:0], c.entries[:0]
 	c.deducted, c.fpChecked, c.boxed = 0, true, 0
+	c.faults = c.faults[:0]
 	c.region = r
 	defer func() { c.region, c.exit, c.narrow = nil, exitPoint{}, false }()
 
@@ -109,12 +110,16 @@ func (c *Compiler) CompileRegion(r *opt.Region, buf []byte, at, fallback uintptr
 		c.apply(asm.CMP, asm.S64, tmp2, k.Entry.Var)
 		c.JccTo(asm.CondNE, fallback)
 	}
+	for _, v := range r.Reached {
+		c.compareReach(v.Var)
+		c.JccTo(asm.CondA, fallback)
+	}
 	c.enterRegion(r)
 	labels := map[*opt.Block]asm.Label{}
 	for _, b := range r.Blocks[1:] {
 		labels[b] = c.NewLabel()
 	}
-	e := &regionEmitter{Compiler: c, r: r, labels: labels, carry: map[*opt.Block]int{}}
+	e := &regionEmitter{Compiler: c, r: r, labels: labels, carry: map[*opt.Block]int{}, reached: reached{r.Entry: r.Reached}}
 	e.edge(r.Entry.Out[0], next(r, 0), false)
 	for i, b := range r.Blocks[1:] {
 		c.Bind(labels[b])
@@ -131,7 +136,7 @@ func (c *Compiler) CompileRegion(r *opt.Region, buf []byte, at, fallback uintptr
 		p.emit(c, &p)
 	}
 	code, err := c.Finish()
-	return Code{code, outer, inner, nil, nil}, err
+	return Code{code, outer, inner, nil, nil, c.faultsOf()}, err
 }
 
 func next(r *opt.Region, i int) *opt.Block {
@@ -190,7 +195,8 @@ type regionEmitter struct {
 	r      *opt.Region
 	labels map[*opt.Block]asm.Label
 	// carry is what has retired before a block and is not taken from the budget yet: nothing, where ways meet.
-	carry map[*opt.Block]int
+	carry   map[*opt.Block]int
+	reached reached
 }
 
 // variable is what the emitters call the place of a value.
@@ -237,6 +243,12 @@ func (e *regionEmitter) value(v *opt.Value) {
 		return // only states have it
 	}
 	in := inst(v)
+	if c.Mirrored && opt.Accesses(v.Op) {
+		a := v.Arg[0]
+		if c.compared = e.reached.has(v.Block, a); !c.compared {
+			e.reached[v.Block] = append(e.reached[v.Block], a)
+		}
+	}
 	c.exit = exitPoint{v.State, v.Pos()}
 	c.narrow = v.Narrow && v.Reg >= 0
 	switch {

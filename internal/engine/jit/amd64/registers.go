@@ -153,6 +153,10 @@ var (
 	offSunk    = disp(unsafe.Offsetof(hart.State{}.Sunk))
 	offSpill   = disp(unsafe.Offsetof(hart.State{}.Spill))
 
+	offRaw     = disp(unsafe.Offsetof(hart.State{}.Raw))
+	offFault   = disp(unsafe.Offsetof(hart.State{}.Fault))
+	offFaultPC = offFault + int32(unsafe.Offsetof(hart.Fault{}.PC))
+
 	offTLB     = disp(unsafe.Offsetof(hart.State{}.TLB))
 	offLoads   = offTLB + int32(unsafe.Offsetof(mmu.Bank{}.Load))  // of the window's bank
 	offStores  = offTLB + int32(unsafe.Offsetof(mmu.Bank{}.Store)) // of the window's bank
@@ -166,6 +170,8 @@ var (
 	bankBig    = int32(unsafe.Offsetof(mmu.Bank{}.Big))
 	bankAnyBig = int32(unsafe.Offsetof(mmu.Bank{}.AnyBig))
 	bankFilled = int32(unsafe.Offsetof(mmu.Bank{}.Filled))
+	bankMirror = int32(unsafe.Offsetof(mmu.Bank{}.Mirror))
+	bankTables = int32(unsafe.Offsetof(mmu.Bank{}.Tables))
 	bankRules  = int32(unsafe.Offsetof(mmu.Bank{}.Rules))
 	ruleMask   = int32(unsafe.Offsetof(mmu.Rule{}.Mask))
 	ruleWant   = int32(unsafe.Offsetof(mmu.Rule{}.Want))

@@ -28,6 +28,8 @@ const (
 	// KindHost: Go has to execute the instruction State.ExitArg, whose offset in the page is in State.Scratch[0]; PC is stale. Routines.Resume
 	// continues behind it.
 	KindHost
+	// KindFault: an access to the mirror has faulted, as State.Fault says. Routines.Retry goes on at State.Fault.PC; the rest of the state is stale.
+	KindFault
 	NumKinds
 )
 
@@ -76,6 +78,8 @@ func (p Place) Group() bool { return p&placeGroup != 0 }
 type Routines struct {
 	Enter  uintptr // as code.EnterDetached wants it: goes to State.Target, with State.PC in RAX
 	Resume uintptr // a State.Target: returns to who called the routine that left
+	Fault  uintptr // where code.Faults leads
+	Retry  uintptr // a State.Target: goes on where an access has faulted, or at another place with the same registers
 
 	Step                                uintptr // tmp2: offset in the page
 	Poll                                uintptr // tmp2: offset
@@ -117,6 +121,8 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 	c.RM(asm.MOV, asm.S64, budget, state(offBudget))
 	c.RM(asm.MOV, asm.S64, tmp2, state(offBank))
 	c.RM(asm.MOV, asm.S64, asm.RSP, asm.Indexed(base, tmp2, 8, offShadowSP))
+	c.RM(asm.MOV, asm.S64, tmp2, state(offFetchBank))
+	c.setMirror()
 	c.RM(asm.MOV, asm.S64, tmp, state(offPC))
 	c.M(asm.JMP, asm.S64, state(offTarget))
 
@@ -284,6 +290,7 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 	r.Fence = here()
 	c.fenceRoutine()
 
+	c.faultRoutines(here)
 	c.privileged(here, stepPC, checkAt, dispatch)
 	c.flagRoutines(here)
 

@@ -71,6 +71,7 @@ func (a *Arena) Close() error {
 	if a.write == nil {
 		return nil
 	}
+	a.ignoreFaults()
 	err := unmapViews(a.write, a.exec)
 	a.write, a.regions, a.free, a.sealed = nil, nil, nil, list{}
 	return err

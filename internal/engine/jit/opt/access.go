@@ -7,6 +7,8 @@ package opt
 //   - A variable that goes through memory in small steps, as loops over arrays do, is nearly always in the page that it was in the
 //     turn before. Its Cell remembers that page: the check is one comparison then, and only a new page is looked up.
 //
+// Code of mirrored address spaces does neither: see Reach.
+//
 // What is remembered stays right while the region is not left: it is only then that other harts' fences are served.
 
 import (
@@ -47,6 +49,9 @@ func access(op ir.Op) bool {
 	return op == ir.Load || op == ir.Store || op == ir.FLoad || op == ir.FStore
 }
 
+// Accesses says that an instruction accesses the guest's memory at a distance of its first argument.
+func Accesses(op ir.Op) bool { return access(op) }
+
 func isStore(op ir.Op) bool { return op == ir.Store || op == ir.FStore }
 
 // root is the value that v is a constant distance from.
@@ -60,6 +65,26 @@ func root(v *Value) (*Value, int64) {
 }
 
 func abs(v int64) int64 { return max(v, -v) }
+
+// Reach is what a mirror wants of an address: that it is near one that has been compared with the mirror's size. Addresses become distances from
+// their roots, so that one comparison serves many, and those from where the region begins are compared on the way in.
+func (r *Region) Reach() {
+	for _, b := range r.Blocks {
+		for _, v := range b.Values {
+			if v.Kind != Computed || !access(v.Op) || v.Arg[0] == nil {
+				continue
+			}
+			at, dist := root(v.Arg[0])
+			if at.IsConst() || !fits(dist+v.Imm) {
+				continue
+			}
+			v.Arg[0], v.Imm = at, v.Imm+dist
+			if at.Kind == Entered && !slices.Contains(r.Reached, at) {
+				r.Reached = append(r.Reached, at)
+			}
+		}
+	}
+}
 
 // Share finds groups and cells.
 func (r *Region) Share() {

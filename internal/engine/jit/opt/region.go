@@ -33,6 +33,8 @@ type Source struct {
 	Known func(off uint16) bool
 	// Max is the most guest instructions of a region.
 	Max int
+	// Mirrored: it executes in a mirrored address space, where no access looks its address up.
+	Mirrored bool
 	// Loops: keep only what leads back to the head. A region without a loop is none then.
 	Loops bool
 }
@@ -47,17 +49,19 @@ type Region struct {
 	UsesFP bool
 	Guards []*Value // entries that are assumed to be sign-extended from 32 bits
 
-	Cells  []*Cell // see Share
-	Checks []Check // see Sink
+	Cells   []*Cell  // see Share
+	Reached []*Value // see Reach
+	Checks  []Check  // see Sink
 
 	Slots int // private places in memory that are used
 
-	values  int
-	assumed map[*Value]bool
-	used    [ir.NumVars]bool
-	written [ir.NumVars]bool
-	busy    [2][32][]span // by class, by register
-	exits   []exit
+	values   int
+	assumed  map[*Value]bool
+	mirrored bool
+	used     [ir.NumVars]bool
+	written  [ir.NumVars]bool
+	busy     [2][32][]span // by class, by register
+	exits    []exit
 }
 
 // Block is a basic block.
@@ -193,6 +197,7 @@ func Find(s *Source) *Region {
 		return nil
 	}
 	r.connect()
+	r.mirrored = s.Mirrored
 	return r
 }
 
@@ -352,7 +357,11 @@ func loop(head, from *Block) {
 func (r *Region) Optimize(t *Target) bool {
 	r.Build(func(v ir.Var) bool { return t.Pin(v) >= 0 })
 	r.Simplify()
-	r.Share()
+	if r.mirrored {
+		r.Reach()
+	} else {
+		r.Share()
+	}
 	r.Sink()
 	r.Narrow()
 	return r.Allocate(t)

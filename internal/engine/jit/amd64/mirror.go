@@ -1,0 +1,177 @@
+package amd64
+
+// Loads and stores of code that executes in a mirrored address space (package mirror): the base of the segment GS is that of the mirror, and an
+// access is one instruction. What is not mapped faults; code.Faults and the engine's fault have the rest.
+//
+// An access may not leave the mirror and its margins, or it would reach the process's own memory. So an address is compared with the mirror's size, once
+// for each value of a register: what is a small distance from it is in the margin at worst. Where the comparison fails, and where the engine finds that
+// nothing can be mapped, the access is a step.
+
+import (
+	"unsafe"
+
+	"github.com/vmproject/vm/internal/engine/hart"
+	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
+	"github.com/vmproject/vm/internal/engine/jit/code"
+	"github.com/vmproject/vm/internal/engine/jit/ir"
+	"github.com/vmproject/vm/internal/engine/jit/opt"
+	"github.com/vmproject/vm/internal/memory/mirror"
+)
+
+// Fault is a place in code where an access may fault: between it and the next one's. To is where to go on if it has to be a step. Both are
+// offsets from the start of the code.
+type Fault struct{ At, To int }
+
+// faultSite is a Fault that is not complete.
+type faultSite struct {
+	at int
+	to asm.Label
+}
+
+// maxDrift bounds how far from a compared value an address may be, in bytes: with the immediate of an access, still in the margin.
+const maxDrift = mirror.Reach / 2
+
+// drifts is for each integer variable 1 more than how far at most it is from a value that was compared, or 0 if that is not known.
+type drifts [ir.NumInt]int32
+
+// mirrored is the operand of an access to the mirror.
+func (c *Compiler) mirrored(in *ir.Inst) asm.Mem {
+	step := c.stepLabel(in)
+	switch {
+	case in.A == ir.Zero, c.region == nil && c.drifts[in.A] != 0, c.region != nil && c.compared:
+	default:
+		c.compareReach(in.A)
+		c.Jcc(asm.CondA, step)
+		if c.region == nil {
+			c.drifts[in.A] = 1
+		}
+	}
+	a := c.use(in.A, tmp)
+	c.faults = append(c.faults, faultSite{c.Pos(), step})
+	return asm.At(a, int32(in.Imm)).GS()
+}
+
+// compareReach compares an address with the size of a mirror, by their upper halves: not above is below it.
+func (c *Compiler) compareReach(a ir.Var) {
+	const most = mirror.Size>>32 - 1
+	r, ok := pinned(a)
+	switch {
+	case !ok:
+		at := slotAt(a, 4)
+		c.MI(asm.CMP, asm.S32, at, most)
+		return
+	case c.has.Has(asm.HasBMI2):
+		c.RRI(asm.RORX, asm.S64, tmp2, r, 32)
+	default:
+		c.RR(asm.MOV, asm.S64, tmp2, r)
+		c.RI(asm.SHR, asm.S64, tmp2, 32)
+	}
+	c.RI(asm.CMP, asm.S32, tmp2, most)
+}
+
+// follow keeps track of drifts behind an instruction of a block.
+func (c *Compiler) follow(in *ir.Inst) {
+	switch {
+	case in.Op == ir.Branch, in.Op == ir.Nop:
+	case in.Op > ir.Group || in.Op == ir.ZeroBlock:
+		if in.Op < ir.FAdd {
+			c.drifts = drifts{}
+			return
+		}
+		fallthrough
+	default:
+		if in.Dst == ir.None || in.Dst >= ir.NumInt {
+			return
+		}
+		d := int32(0)
+		switch {
+		case in.Op == ir.Move:
+			d = c.drifts[in.A]
+		case in.Op == ir.Add && in.Width == ir.W64 && in.Has(ir.UseImm):
+			if d = c.drifts[in.A]; d != 0 {
+				if d += int32(max(in.Imm, -in.Imm)); d > maxDrift {
+					d = 0
+				}
+			}
+		}
+		c.drifts[in.Dst] = d
+	}
+}
+
+// faultsOf completes the list of places that may fault, once the code is.
+func (c *Compiler) faultsOf() []Fault {
+	out := c.faultList[:0]
+	for _, f := range c.faults {
+		to, _ := c.Offset(f.to)
+		out = append(out, Fault{f.at, to})
+	}
+	c.faultList = out
+	return out
+}
+
+// reached says which values of a region have been compared, and where.
+type reached map[*opt.Block][]*opt.Value
+
+// has says that v was compared before what comes next in b, whichever way that was reached.
+func (r reached) has(b *opt.Block, v *opt.Value) bool {
+	for {
+		for _, w := range r[b] {
+			if w == v {
+				return true
+			}
+		}
+		if len(b.In) != 1 {
+			return false
+		}
+		b = b.In[0].From
+	}
+}
+
+// setMirror makes GS the mirror of the bank whose address is in tmp2, if it has one. tmp is lost.
+func (c *Compiler) setMirror() {
+	if !c.has.Has(asm.HasFSGSBASE) {
+		return
+	}
+	none := c.NewLabel()
+	c.RM(asm.MOV, asm.S64, tmp, asm.At(tmp2, bankMirror))
+	c.RR(asm.TEST, asm.S64, tmp, tmp)
+	c.Jcc(asm.CondE, none)
+	c.R(asm.WRGSBASE, asm.S64, tmp)
+	c.Bind(none)
+}
+
+// Faults is what the arena of the routines' code has to know.
+func (r *Routines) Faults() code.Faults {
+	return code.Faults{
+		Routine: code.Addr(r.Fault), PC: offFaultPC,
+		Address: offFault + int32(unsafe.Offsetof(hart.Fault{}.Address)), Code: offFault + int32(unsafe.Offsetof(hart.Fault{}.Code)),
+	}
+}
+
+// faultRoutines are the way to Go and back of an access that faulted, with every register as it was.
+func (c *Compiler) faultRoutines(here func() uintptr) {
+	raw := func(i int) asm.Mem { return asm.At(base, offRaw+8*int32(i)) }
+	each := func(integer func(asm.Reg, asm.Mem), float func(asm.XMM, asm.Mem)) {
+		for r := range asm.Reg(16) {
+			if r != asm.RSP && r != base {
+				integer(r, raw(int(r)))
+			}
+		}
+		for x := range asm.XMM(16) {
+			float(x, raw(16+int(x)))
+		}
+	}
+	c.routines.Fault = here()
+	each(func(r asm.Reg, m asm.Mem) { c.MR(asm.MOV, asm.S64, m, r) }, func(x asm.XMM, m asm.Mem) { c.MX(asm.MOVSD, m, x) })
+	c.MR(asm.MOV, asm.S64, state(offBudget), budget)
+	c.RM(asm.MOV, asm.S64, tmp2, state(offBank))
+	c.MR(asm.MOV, asm.S64, asm.Indexed(base, tmp2, 8, offShadowSP), asm.RSP)
+	c.M(asm.STMXCSR, asm.S32, state(offGuestMXCSR))
+	c.RM(asm.MOV, asm.S64, asm.RSP, state(offHostSP))
+	c.MovImm(tmp, uint64(KindFault))
+	c.Plain(asm.RET)
+
+	c.routines.Retry = here()
+	each(func(r asm.Reg, m asm.Mem) { c.RM(asm.MOV, asm.S64, r, m) }, func(x asm.XMM, m asm.Mem) { c.XM(asm.MOVSD, x, m) })
+	c.M(asm.JMP, asm.S64, state(offFaultPC))
+}
