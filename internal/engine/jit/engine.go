@@ -25,12 +25,21 @@ import (
 	"github.com/vmproject/vm/internal/engine/interp"
 	"github.com/vmproject/vm/internal/engine/jit/amd64"
 	"github.com/vmproject/vm/internal/engine/jit/code"
+	"github.com/vmproject/vm/internal/engine/jit/opt"
 	"github.com/vmproject/vm/internal/memory"
+	"github.com/vmproject/vm/internal/memory/mirror"
 	"github.com/vmproject/vm/internal/memory/mmu"
 )
 
 // slice is the number of instructions after which a hart looks at Attention, at the latest: a few microseconds.
 const slice = 16 << 10
+
+// maxBudget bounds what generated code executes without looking up, and with it how far a pointer of a loop can go: with a turn of at least one instruction,
+// and steps of opt.MaxStep, still not out of a mirror's margins.
+const maxBudget = 2 * slice
+
+// A region may be done with its last turn before it looks up.
+var _ [mirror.Reach/2 - (maxBudget+2000)*opt.MaxStep]struct{}
 
 // Engine executes one hart. Its methods belong to the goroutine that runs the hart.
 type Engine struct {
@@ -143,13 +152,13 @@ func (e *Engine) run(limit, refill int64) (exit engine.Exit, exited bool, left i
 			left--
 			continue
 		}
-		budget := left
+		budget := min(left, maxBudget)
 		if refill != 0 {
 			budget = refill
 		}
 		rest, exit, exited := e.enter(target, budget, refill)
 		if refill == 0 {
-			left = rest
+			left -= budget - rest
 		}
 		if exited {
 			return exit, true, left

@@ -119,7 +119,7 @@ func (c *Compiler) CompileRegion(r *opt.Region, buf []byte, at, fallback uintptr
 	for _, b := range r.Blocks[1:] {
 		labels[b] = c.NewLabel()
 	}
-	e := &regionEmitter{Compiler: c, r: r, labels: labels, carry: map[*opt.Block]int{}, reached: reached{r.Entry: r.Reached}}
+	e := &regionEmitter{Compiler: c, r: r, labels: labels, carry: map[*opt.Block]int{}, reached: reached{}}
 	e.edge(r.Entry.Out[0], next(r, 0), false)
 	for i, b := range r.Blocks[1:] {
 		c.Bind(labels[b])
@@ -245,7 +245,7 @@ func (e *regionEmitter) value(v *opt.Value) {
 	in := inst(v)
 	if c.Mirrored && opt.Accesses(v.Op) {
 		a := v.Arg[0]
-		if c.compared = e.reached.has(v.Block, a); !c.compared {
+		if c.compared = a.Near || e.reached.has(v.Block, a); !c.compared {
 			e.reached[v.Block] = append(e.reached[v.Block], a)
 		}
 	}

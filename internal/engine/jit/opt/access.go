@@ -67,8 +67,10 @@ func root(v *Value) (*Value, int64) {
 func abs(v int64) int64 { return max(v, -v) }
 
 // Reach is what a mirror wants of an address: that it is near one that has been compared with the mirror's size. Addresses become distances from
-// their roots, so that one comparison serves many, and those from where the region begins are compared on the way in.
+// their roots, so that one comparison serves many. Those from where the region begins are compared on the way in, and so is what
+// goes around loops from there in small steps: no budget is large enough for them to lead far.
 func (r *Region) Reach() {
+	near := r.near()
 	for _, b := range r.Blocks {
 		for _, v := range b.Values {
 			if v.Kind != Computed || !access(v.Op) || v.Arg[0] == nil {
@@ -79,10 +81,53 @@ func (r *Region) Reach() {
 				continue
 			}
 			v.Arg[0], v.Imm = at, v.Imm+dist
-			if at.Kind == Entered && !slices.Contains(r.Reached, at) {
-				r.Reached = append(r.Reached, at)
+			if at.Kind == Entered || near[at] {
+				r.reach(at)
 			}
 		}
+	}
+}
+
+// MaxStep is the most that a value that is near may change by at once, in bytes.
+const MaxStep = 8 << 10
+
+// near is the phis that come from Entered values by steps of at most MaxStep bytes, each of which is an instruction of the guest.
+func (r *Region) near() map[*Value]bool {
+	near := map[*Value]bool{}
+	for _, b := range r.Blocks {
+		for _, p := range b.Phis {
+			near[p] = !p.Float()
+		}
+	}
+	for changed := true; changed; {
+		changed = false
+		for p, is := range near {
+			if !is {
+				continue
+			}
+			for _, a := range p.Args {
+				if at, dist := root(a.find()); abs(dist) > MaxStep || at.Kind != Entered && !near[at] {
+					near[p], changed = false, true
+					break
+				}
+			}
+		}
+	}
+	return near
+}
+
+// reach makes v one that needs no comparison where it is used.
+func (r *Region) reach(v *Value) {
+	if v.Near {
+		return
+	}
+	v.Near = true
+	if v.Kind == Entered {
+		r.Reached = append(r.Reached, v)
+	}
+	for _, a := range v.Args {
+		at, _ := root(a.find())
+		r.reach(at)
 	}
 }
 

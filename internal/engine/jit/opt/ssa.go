@@ -30,6 +30,7 @@ type Value struct {
 	Home   int // place in memory: a variable's, or from NumVars on a private one; -1: none
 	Stored bool
 
+	Near  bool  // near an address of a mirror wherever it is used: see Reach
 	Quiet bool  // a comparison that leaves fflags as its third operand has them
 	Cell  *Cell // of a group
 	Alone bool  // a group of one access, which follows
@@ -116,7 +117,7 @@ func (r *Region) Build(pinned func(ir.Var) bool) {
 		if b == r.Entry {
 			continue
 		}
-		if len(b.In) == 1 && b.In[0].From.Final != nil {
+		if len(b.In) == 1 && b.In[0].From.Final != nil && !b.behindLoop() {
 			b.Start = b.In[0].From.Final
 		} else {
 			s := *start
@@ -228,6 +229,17 @@ func usesA(op ir.Op) bool {
 	return op != ir.Const && op != ir.Page && op != ir.FConst && op != ir.ReadCSR
 }
 
+// behindLoop says that a block is reached from out of a loop that it is not in. What comes from there gets another value by a phi, even if it is the only one, so
+// that where the loop keeps it is its own business: what is wanted in memory afterwards is stored once, and not on each turn.
+func (b *Block) behindLoop() bool {
+	for _, e := range b.In {
+		if e.From.Depth <= b.Depth {
+			return false
+		}
+	}
+	return len(b.In) > 0
+}
+
 // trivialPhis removes those whose arguments are all one value.
 func (r *Region) trivialPhis() {
 	for changed := true; changed; {
@@ -250,7 +262,7 @@ func (r *Region) trivialPhis() {
 					}
 					same = a
 				}
-				if trivial && same != nil {
+				if trivial && same != nil && !(b.behindLoop() && same.Block.Depth > b.Depth && !same.IsConst()) {
 					p.forward = same
 					changed = true
 				}
