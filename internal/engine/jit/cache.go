@@ -62,9 +62,9 @@ type page struct {
 	table   *table // outer entries, as distances from the start of code memory; 0: none
 	watched bool
 	cleared uint64 // counts calls of clear: who watches the page with the lock released learns that it was in vain
-	inner   map[uint16]uint32
-	plain   map[uint16]uint32 // inner entries, and the only ones that are used
-	regions map[uint16]bool   // offsets where regions of the optimizing tier have taken over
+	inner   entries
+	plain   entries         // inner entries, and the only ones that are used
+	regions map[uint16]bool // offsets where regions of the optimizing tier have taken over
 	// feeds are the pages that have bytes of this one in their translations.
 	feeds []*page
 }
@@ -260,7 +260,7 @@ func (e *Engine) page(gpa uint64) (*page, error) {
 			t := m.spare[len(m.spare)-1]
 			m.spare = m.spare[:len(m.spare)-1]
 			*t = table{}
-			p = &page{gpa: gpa, mode: mode, table: t, inner: map[uint16]uint32{}, plain: map[uint16]uint32{}}
+			p = &page{gpa: gpa, mode: mode, table: t}
 			m.pages[key] = p
 		}
 		watched, cleared := p.watched, p.cleared
@@ -328,11 +328,11 @@ func (e *Engine) translate(gpa uint64, off uint16, plain bool) (outer, inner uin
 // compile is translate with the lock held. full says that code memory is.
 func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, inner uint32, full bool, err error) {
 	if plain {
-		if in, ok := p.plain[off]; ok {
+		if in := p.plain.get(off); in != 0 {
 			return 0, in, false, nil
 		}
 	} else if at := p.table[off/2]; at != 0 {
-		return at, p.inner[off], false, nil
+		return at, p.inner.get(off), false, nil
 	}
 	if m.region == nil || m.region.Room() < maxBlock {
 		if m.region != nil {
@@ -369,12 +369,12 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 	m.compiler.Mirrored = p.mode == mirrorMode
 	listing := m.dump.begin(m.compiler, b, va, bytes)
 	out, err := m.compiler.Compile(b, mem.Bytes, uintptr(mem.Addr), func(target int32, plain bool) (uintptr, bool) {
-		entries := p.inner
+		entries := &p.inner
 		if plain {
-			entries = p.plain
+			entries = &p.plain
 		}
-		at, ok := entries[uint16(target)]
-		return uintptr(m.arena.Base()) + uintptr(at), ok
+		at := entries.get(uint16(target))
+		return uintptr(m.arena.Base()) + uintptr(at), at != 0
 	})
 	listing.end(out, &m.routines, uintptr(mem.Addr))
 	if err != nil {
@@ -389,13 +389,13 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 	}
 	m.inRegion[m.region].add(p, start, out.Faults)
 	if plain {
-		p.plain[off] = inner
+		p.plain.put(off, inner)
 	} else {
-		p.inner[off] = inner
+		p.inner.put(off, inner)
 		p.table[off/2] = outer
 		for _, e := range out.Entries {
 			if p.table[e.Off/2] == 0 {
-				p.inner[e.Off] = start + uint32(e.Inner)
+				p.inner.put(e.Off, start+uint32(e.Inner))
 				p.table[e.Off/2] = start + uint32(e.Outer)
 			}
 		}
@@ -429,8 +429,8 @@ func (m *Machine) clear(p *page) {
 	}
 	p.cleared++
 	*p.table = table{}
-	clear(p.inner)
-	clear(p.plain)
+	p.inner.clear()
+	p.plain.clear()
 	clear(p.regions)
 	if p.watched {
 		p.watched = false
@@ -512,7 +512,7 @@ func (e *Engine) evict() error {
 	delete(m.inRegion, r)
 	for p := range m.pages {
 		q := m.pages[p]
-		if _, in := dropped[q]; in || len(q.inner) == 0 && len(q.plain) == 0 {
+		if _, in := dropped[q]; in || q.inner.len() == 0 && q.plain.len() == 0 {
 			if dropped == nil {
 				dropped = map[*page]struct{}{}
 			}

@@ -155,7 +155,7 @@ func (m *Machine) optimize(at place) {
 	began := time.Now()
 	m.mu.Lock()
 	p := m.pages[at.page]
-	if p == nil || !p.watched || p.inner[at.off] == 0 || p.regions[at.off] {
+	if p == nil || !p.watched || p.inner.get(at.off) == 0 || p.regions[at.off] {
 		m.mu.Unlock()
 		return
 	}
@@ -163,12 +163,12 @@ func (m *Machine) optimize(at place) {
 	s, err := m.source(p, at.off)
 	if err == nil {
 		// A budget that runs out on a jump back leaves the hart there: what is hot is its target.
-		if to, back := opt.Back(s); back && p.inner[to] != 0 && !p.regions[to] {
+		if to, back := opt.Back(s); back && p.inner.get(to) != 0 && !p.regions[to] {
 			at.off, s.Head = to, to
 		}
 	}
 	known := map[uint16]bool{}
-	for off := range p.inner {
+	for off := range p.inner.offsets {
 		known[off] = true
 	}
 	m.mu.Unlock()
@@ -185,7 +185,7 @@ func (m *Machine) optimize(at place) {
 		m.stats.RegionsRefused++
 		return
 	}
-	if m.pages[at.page] != p || p.cleared != cleared || !p.watched || p.inner[at.off] == 0 {
+	if m.pages[at.page] != p || p.cleared != cleared || !p.watched || p.inner.get(at.off) == 0 {
 		return
 	}
 	began = time.Now()
@@ -245,15 +245,15 @@ func (m *Machine) install(p *page, r *opt.Region) {
 	off := uint16(r.Head.Off)
 	mem, _ := m.region.Alloc(maxRegion)
 	base := uintptr(m.arena.Base())
-	old := code.Addr(base + uintptr(p.inner[off]))
+	old := code.Addr(base + uintptr(p.inner.get(off)))
 	m.compiler.Mirrored = p.mode == mirrorMode
 	out, err := m.compiler.CompileRegion(r, mem.Bytes, uintptr(mem.Addr), uintptr(old)+amd64.PatchSize, func(target int32, plain bool) (uintptr, bool) {
-		entries := p.inner
+		entries := &p.inner
 		if plain {
-			entries = p.plain
+			entries = &p.plain
 		}
-		at, ok := entries[uint16(target)]
-		return base + uintptr(at), ok
+		at := entries.get(uint16(target))
+		return base + uintptr(at), at != 0
 	})
 	if err != nil {
 		m.region.Trim(0)
@@ -268,7 +268,7 @@ func (m *Machine) install(p *page, r *opt.Region) {
 	}
 	p.regions[off] = true
 	m.patchEntry(old, mem.Addr+code.Addr(out.Inner))
-	p.inner[off] = start + uint32(out.Inner)
+	p.inner.put(off, start+uint32(out.Inner))
 	atomic.StoreUint32(&p.table[off/2], start+uint32(out.Outer))
 	m.stats.Regions++
 	m.stats.RegionGuest += uint64(r.Guest)
