@@ -1,7 +1,7 @@
 package asm
 
-// The encoder: two functions, for a register and for memory in ModRM.rm. The bytes up to the displacement, eight at most, are put
-// together in a word and stored at once.
+// The encoder: two functions, for a register and for memory in ModRM.rm, which do what the table says. The bytes up to the displacement, eight at
+// most, are put together in a word and stored at once. Most instructions go another way (quick.go).
 
 import (
 	"encoding/binary"
@@ -26,8 +26,8 @@ var escapes = [4]struct {
 	bits  uint
 }{{0, 0}, {0x0F, 8}, {0x380F, 16}, {0x3A0F, 16}}
 
-// reg emits f with registers only: the ones in ModRM.reg, ModRM.rm and VEX.vvvv, 0 where f has none.
-func (a *Assembler) reg(f *form, size Size, reg, rm, v uint8, imm int64) {
+// anyReg is reg for every form.
+func (a *Assembler) anyReg(f *form, size Size, reg, rm, v uint8, imm int64) {
 	if f.sizes>>size&1 == 0 {
 		noSize(f, size)
 	}
@@ -60,7 +60,7 @@ func (a *Assembler) reg(f *form, size Size, reg, rm, v uint8, imm int64) {
 	if e&plusR != 0 {
 		opcode += rm & 7
 	}
-	acc |= uint64(opcode) << n
+	acc |= uint64(opcode) << (n & 63)
 	n += 8
 	if e&hasDigit != 0 {
 		reg = uint8(e >> digitShift & 7)
@@ -69,7 +69,7 @@ func (a *Assembler) reg(f *form, size Size, reg, rm, v uint8, imm int64) {
 		}
 	}
 	if f.modRM() {
-		acc |= uint64(0xC0|reg&7<<3|rm&7) << n
+		acc |= uint64(0xC0|reg&7<<3|rm&7) << (n & 63)
 		n += 8
 	}
 	b := a.buf[a.pos : a.pos+slack]
@@ -81,8 +81,8 @@ func (a *Assembler) reg(f *form, size Size, reg, rm, v uint8, imm int64) {
 	a.pos += k + tail
 }
 
-// mem emits f with memory in ModRM.rm.
-func (a *Assembler) mem(f *form, size Size, reg, v uint8, m Mem, imm int64) {
+// anyMem is mem for every form.
+func (a *Assembler) anyMem(f *form, size Size, reg, v uint8, m Mem, imm int64) {
 	if f.sizes>>size&1 == 0 {
 		noSize(f, size)
 	}
@@ -116,7 +116,7 @@ func (a *Assembler) mem(f *form, size Size, reg, v uint8, m Mem, imm int64) {
 		}
 		acc, n = legacyPrefix(e, size, rexBits)
 	}
-	acc |= uint64(opcode) << n
+	acc |= uint64(opcode) << (n & 63)
 	n += 8
 	if e&hasDigit != 0 {
 		reg = uint8(e >> digitShift & 7)
@@ -139,16 +139,16 @@ func (a *Assembler) mem(f *form, size Size, reg, v uint8, m Mem, imm int64) {
 	modRM := mod | reg&7<<3
 	switch {
 	case base == ripBase:
-		acc |= uint64(modRM|5) << n
+		acc |= uint64(modRM|5) << (n & 63)
 		n += 8
 	case base == noBase:
-		acc |= (uint64(modRM|4) | uint64(m.scale()<<6|index&7<<3|5)<<8) << n
+		acc |= (uint64(modRM|4) | uint64(m.scale()<<6|index&7<<3|5)<<8) << (n & 63)
 		n += 16
 	case index != noIndex || base&7 == 4:
-		acc |= (uint64(modRM|4) | uint64(m.scale()<<6|index&7<<3|base&7)<<8) << n
+		acc |= (uint64(modRM|4) | uint64(m.scale()<<6|index&7<<3|base&7)<<8) << (n & 63)
 		n += 16
 	default:
-		acc |= uint64(modRM|base&7) << n
+		acc |= uint64(modRM|base&7) << (n & 63)
 		n += 8
 	}
 
@@ -218,19 +218,19 @@ func legacyPrefix(e enc, size Size, rexBits uint64) (acc uint64, n uint) {
 		acc, n = 0xF0, 8
 	}
 	if size == S16 {
-		acc |= 0x66 << n
+		acc |= 0x66 << (n & 63)
 		n += 8
 	}
 	if pp := e >> ppShift & 3; pp != 0 {
-		acc |= ppBytes[pp] << n
+		acc |= ppBytes[pp] << (n & 63)
 		n += 8
 	}
 	if rexBits != 0 {
-		acc |= (0x40 | rexBits) << n
+		acc |= (0x40 | rexBits) << (n & 63)
 		n += 8
 	}
 	esc := &escapes[e>>mapShift&3]
-	return acc | esc.bytes<<n, n + esc.bits
+	return acc | esc.bytes<<(n&63), n + esc.bits
 }
 
 // vexPrefix is the VEX prefix, of two bytes where they can say it all, and its number of bits. L is 0: scalars and 128 bits.

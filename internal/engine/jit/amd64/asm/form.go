@@ -168,6 +168,7 @@ type form struct {
 	sizes sizes
 	order order
 	shape uint8 // index of shapes
+	quick quick
 }
 
 // order tells which places the register operands of a form go to.
@@ -215,10 +216,11 @@ func init() {
 						formOf[in.op][k] = uint16(len(forms))
 					}
 				}
-				f := form{r.enc, in.op, r.sizes, shapes[id].order, id}
+				f := form{enc: r.enc, op: in.op, sizes: r.sizes, order: shapes[id].order, shape: id}
 				if r.enc&hasDigit == 0 && (r.enc&plusR != 0 || r.operands == "" || r.operands == "rel") {
 					f.order = bare
 				}
+				f.quick = quickForm(&f)
 				forms = append(forms, f)
 			}
 		}

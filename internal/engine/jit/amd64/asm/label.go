@@ -108,7 +108,9 @@ func (a *Assembler) jump(op Op, l Label, short bool) {
 	if !a.room() {
 		return
 	}
-	a.traceJump(op, l, 0)
+	if a.Trace != nil {
+		a.traceJump(op, l, 0)
+	}
 	a.buf[a.pos] = shortJump(op)
 	a.refer(l, a.pos+1, 0, true)
 	a.pos += 2
@@ -127,7 +129,9 @@ func (a *Assembler) near(op Op, l Label) int {
 	if !a.room() {
 		return 0
 	}
-	a.traceJump(op, l, 0)
+	if a.Trace != nil {
+		a.traceJump(op, l, 0)
+	}
 	at := a.opcode(op)
 	a.refer(l, at, 0, false)
 	a.pos = at + 4
@@ -136,14 +140,18 @@ func (a *Assembler) near(op Op, l Label) int {
 
 // opcode writes the opcode of a near jump or call, and returns the offset behind it.
 func (a *Assembler) opcode(op Op) int {
-	e := lookup(op, kRel).enc
 	at := a.pos
-	if e&m0F != 0 {
-		a.buf[at] = 0x0F
-		at++
+	b := a.buf[at : at+2]
+	switch op {
+	case JMP:
+		b[0] = 0xE9
+		return at + 1
+	case CALL:
+		b[0] = 0xE8
+		return at + 1
 	}
-	a.buf[at] = byte(e)
-	return at + 1
+	b[0], b[1] = 0x0F, 0x80+byte(op-JO)
+	return at + 2
 }
 
 // JmpTo, JccTo and CallTo go to an address, which must be within 2 GiB of the code's own (ErrRange if it is not).
@@ -161,7 +169,9 @@ func (a *Assembler) far(op Op, addr uintptr) {
 	if !a.room() {
 		return
 	}
-	a.traceJump(op, noLabel, addr)
+	if a.Trace != nil {
+		a.traceJump(op, noLabel, addr)
+	}
 	at := a.opcode(op)
 	d := int64(addr) - int64(a.base) - int64(at+4)
 	if int64(int32(d)) != d {
@@ -175,7 +185,5 @@ func (a *Assembler) far(op Op, addr uintptr) {
 const noLabel Label = -1
 
 func (a *Assembler) traceJump(op Op, l Label, addr uintptr) {
-	if a.Trace != nil {
-		a.Trace(a.pos, Inst{form: lookup(op, kRel), label: l, imm: int64(addr)})
-	}
+	a.Trace(a.pos, Inst{form: lookup(op, kRel), label: l, imm: int64(addr)})
 }
