@@ -352,7 +352,7 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 	}
 	source := rv64.Code{
 		Bytes: bytes, Page: p.gpa, MaxGuest: m.maxGuest,
-		Known: func(off uint16) bool { return p.table[off/2] != 0 },
+		Known: (*[memory.PageSize / 2]uint32)(p.table),
 		Next:  func() (uint16, uint64, bool) { return e.nextPage(p) },
 	}
 	b := &m.block

@@ -38,7 +38,7 @@ func BenchmarkCompile(b *testing.B) {
 	for b.Loop() {
 		for at := 0; at+memory.PageSize <= len(img.Code); at += memory.PageSize {
 			source := rv64.Code{Bytes: img.Code[at : at+memory.PageSize], Page: 0x8000_0000, MaxGuest: rv64.MaxGuest,
-				Known: func(uint16) bool { return false }, Next: func() (uint16, uint64, bool) { return 0, 0, false }}
+				Next: func() (uint16, uint64, bool) { return 0, 0, false }}
 			for off := 0; off < memory.PageSize; {
 				builder.Build(&block, &source, uint16(off), false)
 				scratch = optimize.Group(block.Insts, scratch)

@@ -13,9 +13,55 @@ import (
 // row of ILLEGAL, which accepts everything.
 type row struct {
 	match, mask, nonzero  uint32
-	op                    Op
-	rd, rs1, rs2, rs3, rm field
-	imm                   *immediate
+	op, base              Op // base: what Expand makes of it
+	rd, rs1, rs2, rs3, rm bitfield
+	imm                   *gather
+}
+
+// A bitfield is a field as the decoder reads it.
+type bitfield struct{ shift, mask, bias uint8 }
+
+func newBitfield(f field) bitfield { return bitfield{f.shift, 1<<f.bits - 1, f.bias} }
+
+func (b bitfield) get(raw uint32) uint8 { return uint8(raw>>(b.shift&31))&b.mask + b.bias }
+
+// A gather is an immediate as the decoder reads it. Bits that move by as much are taken together, so that no format has more than six moves; all
+// six are always made, as that is faster than to count them.
+type gather struct {
+	moves [6]struct {
+		left int // bits to rotate the encoding by
+		mask uint32
+	}
+	up   uint8 // bits above the sign
+	bias int32
+}
+
+func newGather(m *immediate) *gather {
+	g := &gather{bias: m.bias}
+	if m.sign != 0 {
+		g.up = 31 - m.sign
+	}
+	used := 0
+	for _, p := range m.pieces {
+		left := int(p.to-p.from) & 31
+		k := 0
+		for k < used && g.moves[k].left != left {
+			k++
+		}
+		used = max(used, k+1)
+		g.moves[k].left = left
+		g.moves[k].mask |= (1<<p.width - 1) << p.to
+	}
+	return g
+}
+
+func (g *gather) get(raw uint32) int32 {
+	m := &g.moves
+	v := bits.RotateLeft32(raw, m[0].left)&m[0].mask | bits.RotateLeft32(raw, m[1].left)&m[1].mask |
+		bits.RotateLeft32(raw, m[2].left)&m[2].mask | bits.RotateLeft32(raw, m[3].left)&m[3].mask |
+		bits.RotateLeft32(raw, m[4].left)&m[4].mask | bits.RotateLeft32(raw, m[5].left)&m[5].mask
+	up := g.up & 31
+	return int32(v<<up)>>up + g.bias
 }
 
 // A slot leads from the selecting bits of an encoding to its place in starts.
@@ -110,21 +156,47 @@ func placer() func(ops []Op, raw, selecting uint32, reservedRounding bool) uint1
 	}
 }
 
+// gathers are those of the immediates so far.
+var gathers = map[*immediate]*gather{}
+
 func newRow(op Op) row {
 	t := &table[op]
 	f := &formats[t.Format]
-	return row{
-		match: t.Match, mask: t.Mask, nonzero: t.Nonzero, op: op,
-		rd: f.rd, rs1: f.rs1, rs2: f.rs2, rs3: f.rs3, rm: rmFields[f.rm], imm: f.imm,
+	g := gathers[f.imm]
+	if g == nil {
+		g = newGather(f.imm)
+		gathers[f.imm] = g
 	}
+	r := row{
+		match: t.Match, mask: t.Mask, nonzero: t.Nonzero, op: op, base: op,
+		rd: newBitfield(f.rd), rs1: newBitfield(f.rs1), rs2: newBitfield(f.rs2), rs3: newBitfield(f.rs3), rm: newBitfield(rmFields[f.rm]), imm: g,
+	}
+	if t.Base != ILLEGAL {
+		r.base = t.Base
+	}
+	return r
 }
 
 // Decode decodes the instruction at the start of raw: all 32 bits, or the low 16 when their last two are not 11. A
 // reserved or unknown encoding gives the Op ILLEGAL with its bits in Imm and the Len it would have; encodings longer than
 // 32 bits are such, of Len 4. Hints and ignored fields are legal, and kept: Encode gives every legal encoding back.
-func Decode(raw uint32) Inst {
+func Decode(raw uint32) (i Inst) {
+	r, raw, length := find(raw)
+	i.Op, i.Len = r.op, length
+	r.operands(&i, raw)
+	return i
+}
+
+// DecodeExpand sets i to Decode(raw).Expand(), in less time.
+func DecodeExpand(i *Inst, raw uint32) {
+	r, raw, length := find(raw)
+	i.Op, i.Len = r.base, length
+	r.operands(i, raw)
+}
+
+// find is the row of an encoding, the encoding without what follows it, and its length in bytes.
+func find(raw uint32) (r *row, bits uint32, length uint8) {
 	var at uint16
-	var length uint8
 	if raw&3 == 3 {
 		s := &slots[raw>>2&31]
 		at = starts[s.first+(raw>>25&s.funct7)<<3+raw>>12&s.funct3]
@@ -134,16 +206,22 @@ func Decode(raw uint32) Inst {
 		at = starts16[raw&3<<8|raw>>10<<2|raw>>5&3]
 		length = 2
 	}
-	r := &rows[at]
+	r = &rows[at]
 	for raw&r.mask != r.match || r.nonzero != 0 && raw&r.nonzero == 0 {
 		at++
 		r = &rows[at]
 	}
-	return Inst{
-		Op: r.op, Len: length,
-		Rd: r.rd.get(raw), Rs1: r.rs1.get(raw), Rs2: r.rs2.get(raw), Rs3: r.rs3.get(raw), Rm: r.rm.get(raw),
-		Imm: r.imm.get(raw),
-	}
+	return r, raw, length
+}
+
+// operands takes the operands out of an encoding.
+func (r *row) operands(i *Inst, raw uint32) {
+	i.Rd = r.rd.get(raw)
+	i.Rs1 = r.rs1.get(raw)
+	i.Rs2 = r.rs2.get(raw)
+	i.Rs3 = r.rs3.get(raw)
+	i.Rm = r.rm.get(raw)
+	i.Imm = r.imm.get(raw)
 }
 
 // Expand turns a compressed instruction into the 32-bit one that it abbreviates, with Len still 2 (C_LW into LW, C_NOT

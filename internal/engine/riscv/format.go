@@ -258,25 +258,10 @@ var formats = [numFormats]format{
 	FormatCMop:   {rd: zero, rs1: zero, imm: &immCMop},
 }
 
-// get takes the field out of an encoding. Shift counts are masked with 31, which they never exceed, for the compiler's sake.
-func (f field) get(raw uint32) uint8 { return uint8(raw>>(f.shift&31))&(1<<(f.bits&31)-1) + f.bias }
-
-// put returns the bits of an encoding that make get answer v. A v that does not fit is cut; Encode finds out.
+// put returns the bits of an encoding that the decoder takes v from. A v that does not fit is cut; Encode finds out.
 func (f field) put(v uint8) uint32 { return uint32((v-f.bias)&(1<<f.bits-1)) << f.shift }
 
-func (m *immediate) get(raw uint32) int32 {
-	var v uint32
-	for _, p := range m.pieces {
-		v |= raw >> (p.from & 31) & (1<<p.width - 1) << (p.to & 31)
-	}
-	if m.sign != 0 {
-		up := 31 - m.sign
-		return int32(v<<up) >> up
-	}
-	return int32(v) + m.bias
-}
-
-// put is the inverse of get, for values that fit.
+// put is the inverse of gather.get, for values that fit.
 func (m *immediate) put(v int32) uint32 {
 	var raw uint32
 	u := uint32(v - m.bias)

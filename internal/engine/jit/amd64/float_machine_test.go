@@ -155,7 +155,7 @@ func (m *floatMachine) load(group bool, insts ...riscv.Inst) {
 		m.tb.Fatal(err)
 	}
 	var block ir.Block
-	source := rv64.Code{Bytes: page, Page: floatRAM, Known: func(uint16) bool { return false }, MaxGuest: rv64.MaxGuest}
+	source := rv64.Code{Bytes: page, Page: floatRAM, MaxGuest: rv64.MaxGuest}
 	rv64.Build(&block, &source, floatCode-floatRAM, false)
 	m.ops = m.ops[:0]
 	for _, in := range block.Insts {

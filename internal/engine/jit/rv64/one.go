@@ -21,12 +21,13 @@ func One(insts []ir.Inst, page []byte, off int) (out []ir.Inst, size int, ok boo
 		}
 		raw |= uint32(binary.LittleEndian.Uint16(page[off+2:])) << 16
 	}
-	i := riscv.Decode(raw).Expand()
+	b := ir.Block{Start: uint16(off), Plain: true, Insts: insts}
+	f := builder{Block: &b, code: &Code{Bytes: page}, off: off}
+	i := &f.inst
+	riscv.DecodeExpand(i, raw)
 	if i.Len == 2 {
 		raw &= 0xffff
 	}
-	b := ir.Block{Start: uint16(off), Plain: true, Insts: insts}
-	f := builder{Block: &b, code: &Code{Bytes: page}, off: off}
-	f.lower(&i, raw)
+	f.lower(i, raw)
 	return b.Insts, int(i.Len), true
 }

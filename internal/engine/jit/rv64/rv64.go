@@ -17,8 +17,8 @@ import (
 type Code struct {
 	Bytes []byte // of the page, PageSize long; others may write to it meanwhile: every halfword is read once
 	Page  uint64 // guest physical address
-	// Known says that there is a translation that starts at an offset, so that a block may end there.
-	Known func(off uint16) bool
+	// Known is not 0 for each halfword that a translation starts at, so that a block may end there. Nil: there is none.
+	Known *[memory.PageSize / 2]uint32
 	// Next is the first halfword of the page that follows in the present address space, and its physical address.
 	Next func() (half uint16, page uint64, ok bool)
 	// MaxGuest is the most guest instructions of a block.
@@ -56,6 +56,7 @@ type builder struct {
 	code *Code
 	off  int // of the next instruction
 	done bool
+	inst riscv.Inst // the present one
 
 	starts [memory.PageSize / 2]uint8    // of the block's instructions: how many came before it, plus 1; 0 where none starts
 	joins  [memory.PageSize / 128]uint64 // offsets that branches of the block lead to, a bit a halfword
@@ -66,8 +67,24 @@ func (f *builder) isJoin(off int) bool { return f.joins[off>>7]>>(off>>1&63)&1 !
 
 // emit adds an instruction that belongs to the guest instruction at off.
 func (f *builder) emit(i ir.Inst) {
-	i.Off, i.N = uint16(f.off), uint16(f.Guest)
-	f.Insts = append(f.Insts, i)
+	*f.next() = i
+	f.take()
+}
+
+// next is the place of the instruction that is added next. Most are made where they stay.
+func (f *builder) next() *ir.Inst {
+	n := len(f.Insts)
+	if n == cap(f.Insts) {
+		f.Insts = slices.Grow(f.Insts, 1)
+	}
+	return &f.Insts[:n+1][n]
+}
+
+// take is emit for the instruction that was made in its place.
+func (f *builder) take() {
+	n := len(f.Insts)
+	f.Insts = f.Insts[:n+1]
+	f.Insts[n].Off, f.Insts[n].N = uint16(f.off), uint16(f.Guest)
 }
 
 // end ends the block by a jump to an offset.
@@ -87,6 +104,8 @@ func (f *builder) host(raw uint32, length uint8) {
 
 func (f *builder) half(off int) uint16 { return binary.LittleEndian.Uint16(f.code.Bytes[off:]) }
 
+func (f *builder) known(off int) bool { return f.code.Known != nil && f.code.Known[off/2] != 0 }
+
 // start notes that an instruction starts here.
 func (f *builder) start() {
 	if f.Plain {
@@ -104,7 +123,7 @@ func (f *builder) instruction() {
 	case f.off >= memory.PageSize:
 		f.end(f.off)
 		return
-	case f.Guest >= f.code.MaxGuest || f.Guest > 0 && !f.Plain && f.code.Known(uint16(f.off)):
+	case f.Guest >= f.code.MaxGuest || f.Guest > 0 && !f.Plain && f.known(f.off):
 		f.end(f.off)
 		return
 	}
@@ -128,11 +147,12 @@ func (f *builder) instruction() {
 	} else {
 		f.start()
 	}
-	i := riscv.Decode(raw).Expand()
+	i := &f.inst
+	riscv.DecodeExpand(i, raw)
 	if i.Len == 2 {
 		raw &= 0xffff
 	}
-	f.lower(&i, raw)
+	f.lower(i, raw)
 	if f.done {
 		return
 	}
@@ -143,8 +163,10 @@ func (f *builder) instruction() {
 // lower translates a decoded instruction.
 func (f *builder) lower(i *riscv.Inst, raw uint32) {
 	r := &table[i.Op]
-	n := ir.Inst{Op: r.op, Width: r.width, Flags: r.flags, Dst: ir.X(i.Rd), A: ir.X(i.Rs1), B: ir.X(i.Rs2), C: ir.None,
-		Rm: i.Rm, Len: i.Len, Imm: int64(i.Imm), Raw: raw}
+	n := f.next()
+	n.Op, n.Width, n.Flags, n.Cond = r.op, r.width, r.flags, 0
+	n.Dst, n.A, n.B, n.C = ir.X(i.Rd), ir.X(i.Rs1), ir.X(i.Rs2), ir.None
+	n.Rm, n.Len, n.Imm, n.Raw = i.Rm, i.Len, int64(i.Imm), raw
 	switch r.shape {
 	case shapeNop:
 	case shapeRR:
@@ -160,7 +182,7 @@ func (f *builder) lower(i *riscv.Inst, raw uint32) {
 		case r.op == ir.Add && n.Width == ir.W64 && i.Rs2 == 0:
 			n.Op = ir.Move
 		}
-		f.emit(n)
+		f.take()
 	case shapeRI:
 		if i.Rd == 0 {
 			return
@@ -173,23 +195,23 @@ func (f *builder) lower(i *riscv.Inst, raw uint32) {
 		case r.op == ir.Add && r.width == ir.W64 && i.Imm == 0:
 			n.Op = ir.Move
 		}
-		f.emit(n)
+		f.take()
 	case shapeR:
 		if i.Rd == 0 {
 			return
 		}
 		n.B = ir.None
-		f.emit(n)
+		f.take()
 	case shapeLUI:
 		if i.Rd != 0 {
 			n.Op = ir.Const
-			f.emit(n)
+			f.take()
 		}
 	case shapeAUIPC:
 		if i.Rd != 0 {
 			n.Op = ir.Page
 			n.Imm += int64(f.off)
-			f.emit(n)
+			f.take()
 		}
 	case shapeLoad:
 		n.B = ir.None
@@ -197,27 +219,20 @@ func (f *builder) lower(i *riscv.Inst, raw uint32) {
 			n.Dst = ir.F(i.Rd)
 			f.UsesFP = true
 		}
-		f.emit(n)
+		f.take()
 	case shapeStore:
 		n.Dst = ir.None
 		if r.op == ir.FStore {
 			n.B = ir.F(i.Rs2)
 			f.UsesFP = true
 		}
-		f.emit(n)
+		f.take()
 	case shapeBranch:
 		f.branch(i, r.cond, n)
 	case shapeJAL:
-		n.Op, n.Imm = ir.Jump, int64(f.off)+int64(i.Imm)
-		if link(i.Rd) {
-			n.Flags = ir.Call
-		} else {
-			f.leadTo(f.off + int(i.Imm))
-			f.note(i.Rd, i.Len)
-		}
-		f.last(n)
+		f.jal(i, *n)
 	case shapeJALR:
-		f.jalr(i, n)
+		f.jalr(i, *n)
 	case shapeAMO:
 		if i.Rm&2 != 0 {
 			n.Flags |= ir.Acquire
@@ -225,13 +240,13 @@ func (f *builder) lower(i *riscv.Inst, raw uint32) {
 		if i.Rm&1 != 0 {
 			n.Flags |= ir.Release
 		}
-		f.emit(n)
+		f.take()
 	case shapeFence:
 		f.fence(n)
 	case shapeCSR, shapeCSRI:
 		f.csr(i, r, n)
 	case shapeSystem:
-		f.last(n)
+		f.last(*n)
 	case shapeHost:
 		f.host(raw, i.Len)
 	case shapeFenceVMA:
@@ -243,25 +258,25 @@ func (f *builder) lower(i *riscv.Inst, raw uint32) {
 		if i.Rs2 == 0 {
 			n.B = ir.None
 		}
-		f.emit(n)
+		f.take()
 	case shapeFRRR:
 		n.Dst, n.A, n.B, n.C = ir.F(i.Rd), ir.F(i.Rs1), ir.F(i.Rs2), ir.F(i.Rs3)
-		f.float(n)
+		f.float()
 	case shapeFRR:
 		n.Dst, n.A, n.B = ir.F(i.Rd), ir.F(i.Rs1), ir.F(i.Rs2)
-		f.float(n)
+		f.float()
 	case shapeFR:
 		n.Dst, n.A, n.B = ir.F(i.Rd), ir.F(i.Rs1), ir.None
-		f.float(n)
+		f.float()
 	case shapeFCmp:
 		n.A, n.B = ir.F(i.Rs1), ir.F(i.Rs2)
-		f.float(n)
+		f.float()
 	case shapeFToX:
 		n.A, n.B = ir.F(i.Rs1), ir.None
-		f.float(n)
+		f.float()
 	case shapeXToF:
 		n.Dst, n.B = ir.F(i.Rd), ir.None
-		f.float(n)
+		f.float()
 	default:
 		f.step(raw, i.Len)
 	}
@@ -269,7 +284,7 @@ func (f *builder) lower(i *riscv.Inst, raw uint32) {
 
 // fence orders loads after stores, which is the one order that hosts with total store order do not keep; a back end for
 // others will want to know what else is asked for. Writes are bits 24 and 26 of the encoding, reads 21 and 23 (Unprivileged, "FENCE").
-func (f *builder) fence(n ir.Inst) {
+func (f *builder) fence(n *ir.Inst) {
 	const (
 		pause  = 0x0100_000f
 		writes = 1<<24 | 1<<26
@@ -281,7 +296,7 @@ func (f *builder) fence(n ir.Inst) {
 	case n.Raw == pause:
 		f.host(n.Raw, n.Len)
 	case n.Raw&writes != 0 && n.Raw&reads != 0 || n.Raw&mode != 0:
-		f.emit(n)
+		f.take()
 	}
 }
 
@@ -293,17 +308,17 @@ func (f *builder) last(n ir.Inst) {
 	f.done = !n.Has(ir.Call) && (f.Plain || next >= memory.PageSize || !f.isJoin(next))
 }
 
-// float emits a floating-point instruction.
-func (f *builder) float(n ir.Inst) {
+// float takes a floating-point instruction.
+func (f *builder) float() {
 	f.UsesFP = true
-	f.emit(n)
+	f.take()
 }
 
 // branch makes its target an entry, if that is in the block or will be.
-func (f *builder) branch(i *riscv.Inst, cond ir.Cond, n ir.Inst) {
+func (f *builder) branch(i *riscv.Inst, cond ir.Cond, n *ir.Inst) {
 	target := f.off + int(i.Imm)
 	n.Op, n.Cond, n.Imm, n.Dst = ir.Branch, cond, int64(target), ir.None
-	f.emit(n)
+	f.take()
 	f.leadTo(target)
 }
 
@@ -325,6 +340,18 @@ func (f *builder) leadTo(target int) {
 			return
 		}
 	}
+}
+
+// jal is a call if it leaves its return address where calls do.
+func (f *builder) jal(i *riscv.Inst, n ir.Inst) {
+	n.Op, n.Imm = ir.Jump, int64(f.off)+int64(i.Imm)
+	if link(i.Rd) {
+		n.Flags = ir.Call
+	} else {
+		f.leadTo(f.off + int(i.Imm))
+		f.note(i.Rd, i.Len)
+	}
+	f.last(n)
 }
 
 // jalr recognizes returns and calls by their link registers (Unprivileged, "JALR", Table 3).
@@ -363,7 +390,7 @@ func (f *builder) note(rd, length uint8) {
 }
 
 // csr translates those accesses that generated code does by itself; the others are the engine's.
-func (f *builder) csr(i *riscv.Inst, r *row, n ir.Inst) {
+func (f *builder) csr(i *riscv.Inst, r *row, n *ir.Inst) {
 	num := uint16(i.Imm)
 	reads := i.Rd != 0
 	writes := r.op == ir.WriteCSR || i.Rs1 != 0
@@ -382,13 +409,13 @@ func (f *builder) csr(i *riscv.Inst, r *row, n ir.Inst) {
 			break
 		}
 		n.Op = ir.ReadTime
-		f.emit(n)
+		f.take()
 		return
 	case riscv.CSRSscratch, riscv.CSRSepc, riscv.CSRScause, riscv.CSRStval:
 		if !writes {
 			n.Op = ir.ReadCSR
 		}
-		f.emit(n)
+		f.take()
 		return
 	case riscv.CSRFflags:
 		if writes && r.op != ir.WriteCSR {
@@ -397,13 +424,13 @@ func (f *builder) csr(i *riscv.Inst, r *row, n ir.Inst) {
 		if !writes {
 			n.Op = ir.ReadCSR
 		}
-		f.float(n)
+		f.float()
 		return
 	case riscv.CSRSstatus:
 		if !writes {
 			n.Op = ir.ReadCSR
 		}
-		f.emit(n)
+		f.take()
 		return
 	}
 	f.host(n.Raw, n.Len)
