@@ -95,6 +95,7 @@ func (a *Arena) Open() (*Region, error) {
 	a.free = a.free[:n-1]
 	r.state = open
 	if !r.poisoned {
+		populate(r.mem)
 		poison(r.mem)
 		r.poisoned = true
 	}

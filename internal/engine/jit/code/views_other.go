@@ -7,5 +7,6 @@ package code
 func mapViews(int) ([]byte, Addr, error)        { return nil, 0, ErrForbidden }
 func mapViewsForPerf(int) ([]byte, Addr, error) { return nil, 0, ErrForbidden }
 func unmapViews([]byte, Addr) error             { return nil }
+func populate([]byte)                           {}
 func unmapPages([]byte)                         {}
 func serialize()                                {}
