@@ -75,6 +75,7 @@ type Machine struct {
 	arena    *code.Arena
 	routines amd64.Routines
 	maxGuest int
+	began    time.Time     // what durations are counted from: that reads one clock, time.Now two
 	perf     *code.PerfMap // nil: nobody wants names
 	symbol   func(va uint64) (string, bool)
 
@@ -84,6 +85,10 @@ type Machine struct {
 	block    ir.Block
 	builder  rv64.Builder
 	scratch  []ir.Inst
+	asks     *Engine // the hart that translates now
+	of       *page   // what it translates
+	guest    rv64.Code
+	resolver func(target int32, plain bool) (uintptr, bool) // resolve
 	region   *code.Region
 	inRegion map[*code.Region]*residents
 	pages    map[pageKey]*page
@@ -138,8 +143,11 @@ func NewMachine(ram *memory.RAM, o Options) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Machine{ram: ram, maxGuest: o.MaxGuest, arena: arena, pages: map[pageKey]*page{}, inRegion: map[*code.Region]*residents{}}
+	m := &Machine{ram: ram, maxGuest: o.MaxGuest, began: time.Now(), arena: arena, pages: map[pageKey]*page{}, inRegion: map[*code.Region]*residents{}}
 	m.perf, m.symbol = o.PerfMap, o.Symbol
+	// Made once, as they would be garbage of every block.
+	m.guest.Next = func() (uint16, uint64, bool) { return m.asks.nextPage(m.of) }
+	m.resolver = m.resolve
 	m.tier.init(&o)
 	if o.Dump != nil {
 		m.dump = &dumper{Dump: *o.Dump, symbol: o.Symbol}
@@ -174,6 +182,7 @@ func (m *Machine) start(has asm.Feature, pages int) error {
 	if err != nil {
 		return fmt.Errorf("mapping the tables of translations: %w", err)
 	}
+	_ = unix.Madvise(m.tables, unix.MADV_HUGEPAGE) // a few page faults instead of thousands, where the host has such pages
 	for i := range m.byPage {
 		if m.byPage[i], err = newTables(m.ram); err != nil {
 			return err
@@ -345,18 +354,17 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 		}
 		m.inRegion[m.region] = &residents{pages: map[*page]struct{}{}}
 	}
-	began := time.Now()
+	began := time.Since(m.began)
 	bytes, err := m.ram.Slice(memory.GPA(p.gpa), memory.PageSize)
 	if err != nil {
 		return 0, 0, false, err
 	}
-	source := rv64.Code{
-		Bytes: bytes, Page: p.gpa, MaxGuest: m.maxGuest,
-		Known: (*[memory.PageSize / 2]uint32)(p.table),
-		Next:  func() (uint16, uint64, bool) { return e.nextPage(p) },
-	}
+	m.asks, m.of = e, p
+	source := &m.guest
+	source.Bytes, source.Page, source.MaxGuest = bytes, p.gpa, m.maxGuest
+	source.Known = (*[memory.PageSize / 2]uint32)(p.table)
 	b := &m.block
-	m.builder.Build(b, &source, off, plain)
+	m.builder.Build(b, source, off, plain)
 	if b.Unfinished {
 		return 0, 0, false, errNextPage
 	}
@@ -368,14 +376,7 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 	va := e.h.PC&^memory.PageMask + uint64(off) // as the hart executes it
 	m.compiler.Mirrored = p.mode == mirrorMode
 	listing := m.dump.begin(m.compiler, b, va, bytes)
-	out, err := m.compiler.Compile(b, mem.Bytes, uintptr(mem.Addr), func(target int32, plain bool) (uintptr, bool) {
-		entries := &p.inner
-		if plain {
-			entries = &p.plain
-		}
-		at := entries.get(uint16(target))
-		return uintptr(m.arena.Base()) + uintptr(at), at != 0
-	})
+	out, err := m.compiler.Compile(b, mem.Bytes, uintptr(mem.Addr), m.resolver)
 	listing.end(out, &m.routines, uintptr(mem.Addr))
 	if err != nil {
 		m.region.Trim(0)
@@ -400,12 +401,22 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 			}
 		}
 	}
-	m.stats.compiled(b, len(out.Bytes), time.Since(began))
+	m.stats.compiled(b, len(out.Bytes), time.Since(m.began)-began)
 	m.nameBlock(va, p.gpa+uint64(off), mem.Addr, len(out.Bytes))
 	if m.tier.mode == TierOptimized && !plain {
 		m.optimizeNow(p, off)
 	}
 	return outer, inner, false, nil
+}
+
+// resolve is the inner entry at an offset of the page that is translated now, if there is one.
+func (m *Machine) resolve(target int32, plain bool) (at uintptr, ok bool) {
+	entries := &m.of.inner
+	if plain {
+		entries = &m.of.plain
+	}
+	in := entries.get(uint16(target))
+	return uintptr(m.arena.Base()) + uintptr(in), in != 0
 }
 
 // feed notes that bytes of the page at gpa are in translations of p.
@@ -555,7 +566,9 @@ func (r *residents) add(p *page, start uint32, faults []amd64.Fault) {
 	for _, f := range faults {
 		r.faults = append(r.faults, fault{start + uint32(f.At), start + uint32(f.To)})
 	}
-	r.pages[p] = struct{}{}
+	if n := len(r.owners); n == 0 || r.owners[n-1] != p { // there is a map to tell only now and then
+		r.pages[p] = struct{}{}
+	}
 	r.starts, r.owners = append(r.starts, start), append(r.owners, p)
 }
 

@@ -29,7 +29,6 @@ type Compiler struct {
 	inner     asm.Label
 	entries   []Entry
 	later     []piece
-	piece     piece  // the one that is being emitted
 	deducted  int    // guest instructions of the block that have been taken from the budget
 	fpChecked bool   // State.FPFast has been looked at
 	boxed     uint64 // float variables known to hold a boxed single
@@ -133,9 +132,8 @@ func (c *Compiler) Compile(b *ir.Block, buf []byte, at uintptr, resolve func(tar
 	if c.Marking {
 		c.marks = append(c.marks, Mark{c.Pos(), len(b.Insts)})
 	}
-	for i := 0; i < len(c.later); i++ { // pieces may add pieces
-		c.piece = c.later[i]
-		p := &c.piece
+	for i := 0; i < len(c.later); i++ { // pieces may add pieces, and move the list: p then points to what was one, and is as it was
+		p := &c.later[i]
 		c.Bind(p.label)
 		c.deducted = p.deducted
 		p.emit(c, p)

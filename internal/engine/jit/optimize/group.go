@@ -16,34 +16,40 @@ const maxSpan = 512
 // Group finds groups. It returns the list with Group instructions put in; scratch is memory to build it in.
 func Group(insts, scratch []ir.Inst) []ir.Inst {
 	out := scratch[:0]
-	busyUntil := -1 // the last member of the group that is open
-	for i := range insts {
+	done := 0 // instructions that are in out
+	for i := 0; i < len(insts); i++ {
 		in := &insts[i]
-		if i > busyUntil && access(in.Op) && in.A != ir.Zero {
-			if g, last := find(insts, i); last > i {
-				out = append(out, g)
-				busyUntil = last
-			}
+		if kinds[in.Op]&access == 0 || in.A == ir.Zero {
+			continue
 		}
-		out = append(out, *in)
+		if g, last := find(insts, i); last > i {
+			out = append(append(out, insts[done:i]...), g)
+			done, i = i, last
+		}
 	}
-	return out
+	return append(out, insts[done:]...)
 }
 
-func access(op ir.Op) bool {
-	return op == ir.Load || op == ir.Store || op == ir.FLoad || op == ir.FStore
-}
+// kind is a set of what matters of an operation here.
+type kind uint8
 
-// keeps says that an instruction leaves the back end's group register alone.
-func keeps(op ir.Op) bool {
-	switch {
-	case op <= ir.SetLTU, op == ir.Mul, op >= ir.ShiftAdd && op <= ir.ZeroIfNonzero && op != ir.OrBytes, access(op), op == ir.Branch:
-		return true
-	case op >= ir.FAdd && op <= ir.FConst:
-		return true
+const (
+	access kind = 1 << iota // of memory, by a register and an offset
+	keeps                   // leaves the back end's group register alone
+)
+
+var kinds = func() (k [ir.NumOps]kind) {
+	for op := range ir.NumOps {
+		switch {
+		case op == ir.Load || op == ir.Store || op == ir.FLoad || op == ir.FStore:
+			k[op] = access | keeps
+		case op <= ir.SetLTU, op == ir.Mul, op >= ir.ShiftAdd && op <= ir.ZeroIfNonzero && op != ir.OrBytes, op == ir.Branch,
+			op >= ir.FAdd && op <= ir.FConst:
+			k[op] = keeps
+		}
 	}
-	return false
-}
+	return k
+}()
 
 // find collects the accesses from i on that share its base, and flags them. last is the index of the last one, i if it is alone.
 func find(insts []ir.Inst, i int) (g ir.Inst, last int) {
@@ -54,10 +60,11 @@ func find(insts []ir.Inst, i int) (g ir.Inst, last int) {
 	others := 0 // accesses with other bases since the last member
 	for j := i; j < len(insts); j++ {
 		in := &insts[j]
-		if !keeps(in.Op) {
+		k := kinds[in.Op]
+		if k&keeps == 0 {
 			break
 		}
-		if access(in.Op) {
+		if k&access != 0 {
 			if in.A != base {
 				if others++; others > 2 {
 					break
@@ -79,7 +86,7 @@ func find(insts []ir.Inst, i int) (g ir.Inst, last int) {
 		return g, i
 	}
 	for j := i; j <= last; j++ {
-		if in := &insts[j]; access(in.Op) && in.A == base {
+		if in := &insts[j]; kinds[in.Op]&access != 0 && in.A == base {
 			in.Flags |= ir.Grouped
 			in.Imm -= lo
 		}
