@@ -134,6 +134,10 @@ func (a *Assembler) mem(f *form, size Size, reg, v uint8, m Mem, imm int64) {
 		a.anyMem(f, size, reg, v, m, imm)
 		return
 	}
+	if m.bits&inGS != 0 {
+		a.buf[a.pos] = gsPrefix
+		a.pos++
+	}
 	q := &f.quick
 	acc, n := q.start(size)
 	acc |= uint64(reg>>3)<<2 | uint64(index>>3)<<1 | uint64(base>>3)
