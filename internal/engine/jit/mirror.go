@@ -34,7 +34,7 @@ const (
 )
 
 // defaultWarm is how many samples of where the hart is make an address space one that runs for long.
-const defaultWarm = 300
+const defaultWarm = 100
 
 // What a mirror's account is kept by: rough, and measured on one machine.
 const (
