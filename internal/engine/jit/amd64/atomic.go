@@ -35,7 +35,7 @@ func (c *Compiler) exclusive(in *ir.Inst, store bool) {
 	}
 	c.RI(asm.TEST, asm.S8, c.use(in.A, tmp), int32(in.Width.Bytes()-1))
 	c.Jcc(asm.CondNE, c.stepLabel(in))
-	c.lookup(in.A, 0, in.Width.Bytes(), table, piece{emit: missPiece, in: *in, routine: routine})
+	c.lookup(in.A, 0, in.Width.Bytes(), table, c.slowPath(missPiece, in, routine))
 }
 
 // old completes Dst with a value read from memory.

@@ -10,6 +10,7 @@ package amd64
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
 	"github.com/vmproject/vm/internal/engine/jit/ir"
@@ -208,6 +209,24 @@ func (c *Compiler) cold(p piece) asm.Label {
 	return p.label
 }
 
+// add adds a piece about an instruction, for the caller to complete before another is added. It is made where it stays: what is in it beyond in is
+// left from another one.
+func (c *Compiler) add(emit func(*Compiler, *piece), in *ir.Inst) *piece {
+	n := len(c.later)
+	if n == cap(c.later) {
+		c.later = slices.Grow(c.later, 1)
+	}
+	c.later = c.later[:n+1]
+	p := &c.later[n]
+	p.label, p.deducted, p.exit, p.emit, p.in = c.NewLabel(), c.deducted, c.exit, emit, *in
+	return p
+}
+
+// leaving adds a piece that goes to an offset.
+func (c *Compiler) leaving(emit func(*Compiler, *piece), target int64) *piece {
+	return c.add(emit, &ir.Inst{Imm: target})
+}
+
 func linkPiece(c *Compiler, p *piece) { c.unlinked(p.site, int32(p.in.Imm), false) }
 func stepPiece(c *Compiler, p *piece) { c.step(&p.in) }
 
@@ -329,7 +348,7 @@ func (c *Compiler) step(in *ir.Inst) {
 
 // stepLabel is a step out of line.
 func (c *Compiler) stepLabel(in *ir.Inst) asm.Label {
-	return c.cold(piece{emit: stepPiece, in: *in})
+	return c.add(stepPiece, in).label
 }
 
 // stepAndGoOn is for an operation in the middle of a block that has no code: the interpreter executes it, and what follows is never
@@ -372,9 +391,8 @@ func (c *Compiler) linkIf(in *ir.Inst, target int32) {
 	c.Trace = trace
 	c.Nop(pad)
 	cond := c.condition(in)
-	k := len(c.later)
-	l := c.cold(piece{emit: linkPiece, in: ir.Inst{Imm: int64(target)}})
-	c.later[k].site = c.JccSite(cond, l)
+	p := c.leaving(linkPiece, int64(target))
+	p.site = c.JccSite(cond, p.label)
 }
 
 // unlinked asks the engine to complete the jump at s. What it has to know lies behind the call.

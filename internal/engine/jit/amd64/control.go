@@ -59,7 +59,7 @@ func branch(c *Compiler, in *ir.Inst) {
 		// Taken from the budget before the comparison, whichever way it goes. Something must have been left of it: a hart that is asked for
 		// one instruction executes one.
 		c.retire(retired)
-		c.Jcc(asm.CondL, c.cold(piece{emit: backPiece, in: *in}))
+		c.Jcc(asm.CondL, c.add(backPiece, in).label)
 		c.linkIf(in, int32(target))
 		return
 	}
@@ -69,7 +69,7 @@ func branch(c *Compiler, in *ir.Inst) {
 		return
 	}
 	cond := c.condition(in)
-	c.Jcc(cond, c.cold(piece{emit: takenPiece, in: *in}))
+	c.Jcc(cond, c.add(takenPiece, in).label)
 }
 
 // takenPiece is a side exit.
@@ -101,7 +101,7 @@ func (c *Compiler) far(target int64) {
 		c.link(int32(target), false)
 		return
 	}
-	c.Jcc(asm.CondLE, c.cold(piece{emit: pollPiece, in: ir.Inst{Imm: target}}))
+	c.Jcc(asm.CondLE, c.leaving(pollPiece, target).label)
 	c.address(tmp, target)
 	c.lookupJump()
 }
@@ -123,14 +123,16 @@ func jump(c *Compiler, in *ir.Inst) {
 			c.far(target)
 			return
 		}
-		c.Jcc(asm.CondLE, c.cold(piece{emit: pollPiece, in: *in}))
+		c.Jcc(asm.CondLE, c.add(pollPiece, in).label)
 		c.link(int32(target), false)
 		return
 	}
 	c.pushReturn(in)
 	c.retire(retired)
 	resume := c.NewLabel()
-	c.Jcc(asm.CondLE, c.cold(piece{emit: pollCallPiece, in: *in, again: resume}))
+	poll := c.add(pollCallPiece, in)
+	poll.again = resume
+	c.Jcc(asm.CondLE, poll.label)
 	if !inside(target) {
 		c.address(tmp, target)
 		c.lookupCall(resume)
@@ -139,9 +141,8 @@ func jump(c *Compiler, in *ir.Inst) {
 	} else if at, ok := c.target(int32(target), false); ok {
 		c.CallTo(at)
 	} else {
-		k := len(c.later)
-		l := c.cold(piece{emit: linkPiece, in: ir.Inst{Imm: target}})
-		c.later[k].site = c.CallSite(l)
+		p := c.leaving(linkPiece, target)
+		p.site = c.CallSite(p.label)
 	}
 	c.Bind(resume)
 	c.landing(in)
@@ -152,9 +153,10 @@ func (c *Compiler) pushReturn(in *ir.Inst) {
 	c.address(tmp, int64(in.Off)+int64(in.Len))
 	c.put(in.Dst, tmp)
 	resume := c.NewLabel()
-	full := c.cold(piece{emit: fullPiece, again: resume})
+	full := c.add(fullPiece, in)
+	full.again = resume
 	c.RI(asm.TEST, asm.S32, asm.RSP, shadowMask)
-	c.Jcc(asm.CondE, full)
+	c.Jcc(asm.CondE, full.label)
 	c.Bind(resume)
 	c.R(asm.PUSH, asm.S64, tmp)
 }

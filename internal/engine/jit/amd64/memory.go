@@ -35,10 +35,8 @@ const (
 )
 
 // lookup leaves in tmp the host address of A+Imm, for an access of n bytes. slow is the piece for a miss, which comes back to its label again.
-func (c *Compiler) lookup(a ir.Var, imm, n int64, table int32, slow piece) {
-	slow.again, slow.table = c.NewLabel(), table
-	l := c.cold(slow)
-	c.Bind(slow.again)
+func (c *Compiler) lookup(a ir.Var, imm, n int64, table int32, slow *piece) {
+	slow.again, slow.table = c.Here(), table
 	if r, ok := pinned(a); ok {
 		if imm != 0 {
 			c.RM(asm.LEA, asm.S64, tmp, asm.At(r, int32(imm)))
@@ -52,7 +50,14 @@ func (c *Compiler) lookup(a ir.Var, imm, n int64, table int32, slow piece) {
 		}
 	}
 	c.entry(tmp2, tmp)
-	c.translate(table, n, l)
+	c.translate(table, n, slow.label)
+}
+
+// slowPath adds the slow path of an access, with the routine that it calls.
+func (c *Compiler) slowPath(emit func(*Compiler, *piece), in *ir.Inst, routine uintptr) *piece {
+	p := c.add(emit, in)
+	p.routine = routine
+	return p
 }
 
 // zeroBlock writes 64 bytes by way of a scratch SSE register.
@@ -135,7 +140,7 @@ func (c *Compiler) hostAddress(in *ir.Inst, store bool) asm.Mem {
 	if store {
 		table, routine = offStores, c.routines.MissStoreAt
 	}
-	c.lookup(in.A, in.Imm, in.Width.Bytes(), table, piece{emit: missPiece, in: *in, routine: routine})
+	c.lookup(in.A, in.Imm, in.Width.Bytes(), table, c.slowPath(missPiece, in, routine))
 	return asm.At(tmp, 0)
 }
 
@@ -187,13 +192,13 @@ func groupCheck(c *Compiler, in *ir.Inst) {
 	if in.Has(ir.Signed) {
 		table, routine = offStores, c.routines.MissStoreAt
 	}
-	c.lookup(in.A, in.Imm, int64(in.Raw), table, piece{emit: groupPiece, in: *in, routine: routine})
+	c.lookup(in.A, in.Imm, int64(in.Raw), table, c.slowPath(groupPiece, in, routine))
 	c.RR(asm.MOV, asm.S64, group, tmp)
 }
 
 // groupPiece is the slow path of a group's check: over the end of the page, or not there, of which only the latter can be mended.
 func groupPiece(c *Compiler, p *piece) {
-	plain := c.cold(piece{emit: plainPiece, in: p.in})
+	plain := c.add(plainPiece, &p.in).label
 	c.RR(asm.MOV, asm.S32, group, tmp) // the tag's low bits are 0
 	c.RI(asm.AND, asm.S32, group, memory.PageMask)
 	c.RI(asm.CMP, asm.S32, group, int32(memory.PageSize-p.in.Raw))
