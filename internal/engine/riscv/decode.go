@@ -194,24 +194,20 @@ func DecodeExpand(i *Inst, raw uint32) {
 	r.operands(i, raw)
 }
 
-// find is the row of an encoding, the encoding without what follows it, and its length in bytes.
+// find is the row of an encoding, the encoding without what follows it, and its length in bytes. Programs mix lengths so that no
+// processor predicts them, so both places are looked up and there is no branch.
 func find(raw uint32) (r *row, bits uint32, length uint8) {
-	var at uint16
-	if raw&3 == 3 {
-		s := &slots[raw>>2&31]
-		at = starts[s.first+(raw>>25&s.funct7)<<3+raw>>12&s.funct3]
-		length = 4
-	} else {
-		raw &= 0xffff
-		at = starts16[raw&3<<8|raw>>10<<2|raw>>5&3]
-		length = 2
-	}
+	short := uint32(int32(raw&3-3) >> 31) // all ones for 16 bits, else 0
+	s := &slots[raw>>2&31]
+	at := starts[s.first+(raw>>25&s.funct7)<<3+raw>>12&s.funct3]
+	at ^= (at ^ starts16[raw&3<<8|raw>>10&63<<2|raw>>5&3]) & uint16(short)
+	raw &^= short << 16
 	r = &rows[at]
 	for raw&r.mask != r.match || r.nonzero != 0 && raw&r.nonzero == 0 {
 		at++
 		r = &rows[at]
 	}
-	return r, raw, length
+	return r, raw, uint8(4 + 2*int32(short))
 }
 
 // operands takes the operands out of an encoding.

@@ -15,7 +15,7 @@ import (
 
 // Code is the page that a block is made of, as the front end sees it.
 type Code struct {
-	Bytes []byte // of the page, PageSize long; others may write to it meanwhile: every halfword is read once
+	Bytes []byte // of the page, PageSize long; others may write to it meanwhile: no halfword is looked at twice
 	Page  uint64 // guest physical address
 	// Known is not 0 for each halfword that a translation starts at, so that a block may end there. Nil: there is none.
 	Known *[memory.PageSize / 2]uint32
@@ -102,8 +102,6 @@ func (f *builder) host(raw uint32, length uint8) {
 	f.emit(ir.Inst{Op: ir.Host, Dst: ir.None, A: ir.None, B: ir.None, C: ir.None, Raw: raw, Len: length})
 }
 
-func (f *builder) half(off int) uint16 { return binary.LittleEndian.Uint16(f.code.Bytes[off:]) }
-
 func (f *builder) known(off int) bool { return f.code.Known != nil && f.code.Known[off/2] != 0 }
 
 // start notes that an instruction starts here.
@@ -127,37 +125,44 @@ func (f *builder) instruction() {
 		f.end(f.off)
 		return
 	}
-	raw := uint32(f.half(f.off))
-	if raw&3 == 3 {
-		if f.off == memory.PageSize-2 {
-			high, page, ok := f.code.Next()
-			if !ok {
-				f.Unfinished = f.Guest == 0
-				f.end(f.off)
-				return
-			}
-			f.start()
-			f.emit(ir.Inst{Op: ir.GuardNext, Imm: int64(page), Len: 4})
-			f.Watches = append(f.Watches, page)
-			raw |= uint32(high) << 16
-		} else {
-			f.start()
-			raw |= uint32(f.half(f.off+2)) << 16
+	var raw uint32
+	if f.off == memory.PageSize-2 {
+		var ok bool
+		if raw, ok = f.across(); !ok {
+			f.Unfinished = f.Guest == 0
+			f.end(f.off)
+			return
 		}
 	} else {
+		raw = binary.LittleEndian.Uint32(f.code.Bytes[f.off:])
 		f.start()
 	}
 	i := &f.inst
 	riscv.DecodeExpand(i, raw)
-	if i.Len == 2 {
-		raw &= 0xffff
-	}
+	raw &= 1<<(8*i.Len) - 1
 	f.lower(i, raw)
 	if f.done {
 		return
 	}
 	f.Guest++
 	f.off += int(i.Len)
+}
+
+// across is the instruction that begins in the last halfword of the page. It may end in the next page, which is not ok if that is not known.
+func (f *builder) across() (raw uint32, ok bool) {
+	raw = uint32(binary.LittleEndian.Uint16(f.code.Bytes[f.off:]))
+	if raw&3 != 3 {
+		f.start()
+		return raw, true
+	}
+	high, page, ok := f.code.Next()
+	if !ok {
+		return 0, false
+	}
+	f.start()
+	f.emit(ir.Inst{Op: ir.GuardNext, Imm: int64(page), Len: 4})
+	f.Watches = append(f.Watches, page)
+	return raw | uint32(high)<<16, true
 }
 
 // lower translates a decoded instruction.
