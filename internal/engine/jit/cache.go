@@ -352,6 +352,7 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 			m.region = nil
 			return 0, 0, true, nil
 		}
+		m.arena.Prepare()
 		m.inRegion[m.region] = &residents{pages: map[*page]struct{}{}}
 	}
 	began := time.Since(m.began)

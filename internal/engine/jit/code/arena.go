@@ -32,6 +32,8 @@ type Arena struct {
 	mu     sync.Mutex // a leaf
 	free   []*Region  // guarded by mu; the last one is used next, as its pages are the ones most likely in the host's caches
 	sealed list       // guarded by mu; oldest first
+
+	preparing sync.WaitGroup
 }
 
 // New reserves size bytes of code memory in regions of regionSize bytes, which is a power of two of at least [MinRegion]; size is
@@ -72,6 +74,7 @@ func (a *Arena) Close() error {
 		return nil
 	}
 	a.ignoreFaults()
+	a.preparing.Wait()
 	err := unmapViews(a.write, a.exec)
 	a.write, a.regions, a.free, a.sealed = nil, nil, nil, list{}
 	return err
@@ -95,11 +98,35 @@ func (a *Arena) Open() (*Region, error) {
 	a.free = a.free[:n-1]
 	r.state = open
 	if !r.poisoned {
-		populate(r.mem)
-		poison(r.mem)
-		r.poisoned = true
+		r.prepare()
 	}
 	return r, nil
+}
+
+// Prepare makes the region that Open would take next ready for it, on a goroutine of its own: the memory of a fresh one takes the host longer than
+// to write the code that goes there. The last free region is left alone, as it could not be opened meanwhile.
+func (a *Arena) Prepare() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := len(a.free)
+	if n < 2 || a.free[n-1].poisoned {
+		return
+	}
+	r := a.free[n-1]
+	a.free = a.free[:n-1]
+	a.preparing.Go(func() {
+		r.prepare()
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.free = append(a.free, r)
+	})
+}
+
+// prepare makes what is not allocated trap. Precondition: arena.mu is held, or the region is in no list.
+func (r *Region) prepare() {
+	populate(r.mem)
+	poison(r.mem)
+	r.poisoned = true
 }
 
 // Oldest is the region that was sealed longest ago and is not freed yet, or nil.

@@ -33,7 +33,7 @@ type Region struct {
 
 	used     int  // bytes allocated, padding included; the owner's
 	last     int  // where the last block starts; the owner's
-	poisoned bool // guarded by arena.mu: what is not allocated traps
+	poisoned bool // guarded by arena.mu, or of who prepares it: what is not allocated traps
 
 	state      regionState // guarded by arena.mu
 	prev, next *Region     // guarded by arena.mu: neighbours in arena.sealed
