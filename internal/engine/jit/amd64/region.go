@@ -10,6 +10,7 @@ package amd64
 // registers aside and takes them back.
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
@@ -29,6 +30,9 @@ const (
 
 // NumSpill is the number of private places.
 const NumSpill = 40
+
+// errNoFMA is for regions that the first tier does better.
+var errNoFMA = errors.New("amd64: a region with fused multiplication and addition needs a host that has it")
 
 // exitPoint is where a region stands when it may be left.
 type exitPoint struct {
@@ -59,7 +63,7 @@ func RegionTarget() *opt.Target {
 		return -1
 	}
 	t.Clobbers = func(v *opt.Value) int {
-		if v.Quiet {
+		if v.Quiet && v.Arg[2] != nil {
 			return int(asm.RDX)
 		}
 		switch v.Op {
@@ -73,6 +77,9 @@ func RegionTarget() *opt.Target {
 
 // CompileRegion is Compile for a region. fallback is where to go when what it assumes on the way in does not hold.
 func (c *Compiler) CompileRegion(r *opt.Region, buf []byte, at, fallback uintptr, resolve func(target int32, plain bool) (uintptr, bool)) (Code, error) {
+	if r.Fuses && !(c.vex() && c.has.Has(asm.HasFMA)) {
+		return Code{}, errNoFMA // such instructions would be steps, and have no states
+	}
 	c.Reset(buf, at)
 	block := ir.Block{Page: r.Page, Start: 0xffff, Plain: true}
 	c.block, c.resolve, c.start = &block, resolve, at
@@ -93,6 +100,12 @@ func (c *Compiler) CompileRegion(r *opt.Region, buf []byte, at, fallback uintptr
 		c.apply(asm.MOVSXD, asm.S64, tmp, g.Var)
 		c.apply(asm.CMP, asm.S64, tmp, g.Var)
 		c.JccTo(asm.CondNE, fallback)
+	}
+	for _, v := range r.Numbers { // any NaN is kept out: without its sign it is above infinity
+		c.RX(c.whole(moveQ), tmp, c.useFloat(v.Var, ftmp))
+		c.RR(asm.ADD, asm.S64, tmp, tmp)
+		c.RM(asm.CMP, asm.S64, tmp, c.Const(infinity<<1))
+		c.JccTo(asm.CondA, fallback)
 	}
 	for _, k := range r.Checks {
 		in := k.Value.Inst
@@ -383,6 +396,15 @@ func (e *regionEmitter) quiet(in *ir.Inst) {
 	cond := asm.CondA
 	if in.Op == ir.FLe {
 		cond = asm.CondAE
+	}
+	if in.C == ir.None { // neither operand signals: see opt.Region.Stateless
+		y := c.useFloat(in.B, ftmp)
+		c.two(c.scalar(ucomis, false), y, floatOperand(in.A))
+		c.R(asm.Set(cond), asm.S8, tmp)
+		d := c.def(in.Dst, tmp)
+		c.RR(asm.MOVZX8, asm.S32, d, tmp)
+		c.put(in.Dst, d)
+		return
 	}
 	flags, done := in.C, c.NewLabel()
 	lost := in.Dst == flags // the result takes its place

@@ -96,13 +96,17 @@ func (c *Compiler) flush(at exitPoint) {
 		}
 		m := regionMove{dst: canonicalPlace(ir.Var(i))}
 		if v.Sunk() {
-			var a, b regionMove
-			source(&a, v.Arg[0], true)
-			if v.Arg[1] != nil {
-				source(&b, v.Arg[1], true)
+			if v.Op == ir.ReadCSR {
+				c.sinkFlags()
+			} else {
+				var a, b regionMove
+				source(&a, v.Arg[0], true)
+				if v.Arg[1] != nil {
+					source(&b, v.Arg[1], true)
+				}
+				in := v.Inst
+				c.sink(&in, a, b)
 			}
-			in := v.Inst
-			c.sink(&in, a, b)
 			if m.dst.kind == inState {
 				c.MR(asm.MOV, asm.S64, asm.At(base, int32(m.dst.n)), tmp2)
 				continue
@@ -144,6 +148,16 @@ func (c *Compiler) sink(in *ir.Inst, a, b regionMove) {
 	if s == asm.S32 {
 		c.RR(asm.MOVSXD, asm.S64, tmp2, tmp2)
 	}
+}
+
+// sinkFlags leaves fflags in tmp2. No other register changes.
+func (c *Compiler) sinkFlags() {
+	c.MR(asm.MOV, asm.S64, scratch(10), asm.RDX)
+	c.MR(asm.MOV, asm.S64, scratch(11), tmp)
+	c.CallTo(c.routines.ReadFlags)
+	c.RR(asm.MOV, asm.S64, tmp2, asm.RDX)
+	c.RM(asm.MOV, asm.S64, asm.RDX, scratch(10))
+	c.RM(asm.MOV, asm.S64, tmp, scratch(11))
 }
 
 // parallel does moves as if at once. The flags stay; tmp2 and ftmp do not.

@@ -5,6 +5,7 @@
 //	ssa.go       its values
 //	simplify.go  what is computed otherwise, or not at all
 //	access.go    which loads and stores share a look-up
+//	flags.go     which floating point cannot leave the region, and reads of its flags
 //	sink.go      what is computed only where the region is left
 //	narrow.go    which values need no sign extension
 //	live.go      where each value is needed
@@ -47,11 +48,13 @@ type Region struct {
 	Entry  *Block   // what happens on the way in: the variables as they were
 	Guest  int      // guest instructions
 	UsesFP bool
+	Fuses  bool     // has fused multiplication and addition
 	Guards []*Value // entries that are assumed to be sign-extended from 32 bits
 
 	Cells   []*Cell  // see Share
 	Reached []*Value // see Reach
 	Checks  []Check  // see Sink
+	Numbers []*Value // entries that are assumed to be no signaling NaNs: see Stateless
 
 	Slots int // private places in memory that are used
 
@@ -316,6 +319,9 @@ func (r *Region) connect() {
 			if op := b.Insts[i].Op; op >= ir.FAdd || op == ir.FLoad || op == ir.FStore || flags(&b.Insts[i]) {
 				r.UsesFP = true
 			}
+			if op := b.Insts[i].Op; op >= ir.FMulAdd && op <= ir.FNegMulSub {
+				r.Fuses = true
+			}
 		}
 		for _, e := range b.Out {
 			if e.To != nil {
@@ -362,6 +368,7 @@ func (r *Region) Optimize(t *Target) bool {
 	} else {
 		r.Share()
 	}
+	r.Stateless()
 	r.Sink()
 	r.Narrow()
 	return r.Allocate(t)
