@@ -1,0 +1,167 @@
+package jit_test
+
+// Loops over floating point beside the interpreter. What the optimizing tier does about flags and NaNs it does to long runs of arithmetic on
+// doubles, of which the generator of programs makes few: these are made of nothing else, with the comparisons around which compilers save
+// fflags, and accesses that fault now and then. The numbers are any bits, so that one in eight is a NaN with a payload.
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/vmproject/vm/internal/engine/lockstep"
+	"github.com/vmproject/vm/internal/engine/riscv"
+	"github.com/vmproject/vm/internal/engine/riscv/asm"
+)
+
+// floatLoop is the code of such a loop.
+func floatLoop(r *rand.Rand) ([]byte, error) {
+	const (
+		gp      = 3
+		dynamic = 7
+	)
+	a := asm.New(0)
+	reg := func() uint8 { // few, of each kind that there is: in a host register or not, callee-saved or not
+		return []uint8{0, 1, 8, 9, 10, 11, 12, 18, 28}[r.IntN(9)]
+	}
+	pointers := []uint8{asm.A0, asm.S0, asm.A3}
+	pointer := func() uint8 { return pointers[r.IntN(len(pointers))] }
+	temp := func() uint8 { return []uint8{asm.T0, asm.A4, asm.A5, asm.S2}[r.IntN(4)] }
+	for _, p := range pointers {
+		a.I(riscv.ADDI, p, gp, int32(8*r.IntN(256))-1024)
+	}
+	if r.IntN(2) == 0 {
+		a.R1(riscv.FMV_D_X, 18, asm.Zero)
+	}
+	special := []int64{0x7ff4 << 48, -0xb << 48, 0x7ff0<<48 | 1, 0x7ffc << 48, 0x7ff0 << 48, -0x10 << 48, -1 << 63, 1, 0x7fef << 48, 0x0010 << 48}
+	for range r.IntN(5) {
+		a.Li(asm.T0, special[r.IntN(len(special))])
+		if r.IntN(2) == 0 {
+			a.Store(riscv.SD, asm.T0, int32(8*r.IntN(20)), pointer())
+		} else {
+			a.R1(riscv.FMV_D_X, reg(), asm.T0)
+		}
+	}
+	a.I(riscv.ADDI, asm.T1, asm.Zero, int32(1+r.IntN(60)))
+	a.I(riscv.ADDI, asm.T0, asm.Zero, int32([]int{0, 1, 16, 31}[r.IntN(4)]))
+	a.CSR(riscv.CSRRW, 0, riscv.CSRFflags, asm.T0)
+	labels := 0
+	label := func() string { labels++; return fmt.Sprint("l", labels) }
+	arithmetic := func() {
+		rm := uint8(dynamic)
+		if r.IntN(20) == 0 {
+			rm = uint8(r.IntN(5))
+		}
+		switch n := r.IntN(12); {
+		case n < 6:
+			op := []riscv.Op{riscv.FADD_D, riscv.FSUB_D, riscv.FMUL_D, riscv.FMUL_D, riscv.FDIV_D}[r.IntN(5)]
+			a.F(op, reg(), reg(), reg(), rm)
+		case n < 7:
+			a.F(riscv.FSQRT_D, reg(), reg(), 0, rm)
+		case n < 11:
+			op := []riscv.Op{riscv.FMADD_D, riscv.FMSUB_D, riscv.FNMADD_D, riscv.FNMSUB_D}[r.IntN(4)]
+			a.FMA(op, reg(), reg(), reg(), reg(), rm)
+		default:
+			a.R([]riscv.Op{riscv.FMIN_D, riscv.FMAX_D, riscv.FSGNJ_D, riscv.FSGNJN_D, riscv.FSGNJX_D}[r.IntN(5)], reg(), reg(), reg())
+		}
+	}
+	item := func() {
+		switch n := r.IntN(20); {
+		case n < 8:
+			arithmetic()
+		case n < 11:
+			a.Load(riscv.FLD, reg(), int32(8*r.IntN(8)), pointer())
+		case n < 13:
+			a.Store(riscv.FSD, reg(), int32(8*r.IntN(8)), pointer())
+		case n < 15:
+			p := pointer()
+			a.I(riscv.ADDI, p, p, int32([]int{8, 8, 8, 24, 256, -8, 1024}[r.IntN(7)]))
+		case n < 16:
+			a.R([]riscv.Op{riscv.FLT_D, riscv.FLE_D, riscv.FEQ_D}[r.IntN(3)], temp(), reg(), reg())
+		case n < 17:
+			switch d := temp(); r.IntN(4) {
+			case 0:
+				a.R1(riscv.FMV_X_D, d, reg())
+			case 1:
+				a.R1(riscv.FMV_D_X, reg(), []uint8{asm.Zero, d}[r.IntN(2)])
+			case 2:
+				a.R1(riscv.FCLASS_D, d, reg())
+			default:
+				a.F(riscv.FCVT_L_D, d, reg(), 0, dynamic)
+			}
+		case n < 18:
+			l := label()
+			a.B([]riscv.Op{riscv.BEQ, riscv.BNE, riscv.BLT}[r.IntN(3)], temp(), []uint8{asm.Zero, temp()}[r.IntN(2)], l)
+			arithmetic()
+			a.Label(l)
+		case n < 19:
+			a.CSR(riscv.CSRRS, temp(), riscv.CSRFflags, 0)
+		default:
+			flags, result, l := temp(), temp(), label()
+			a.CSR(riscv.CSRRS, flags, riscv.CSRFflags, 0)
+			a.R([]riscv.Op{riscv.FLT_D, riscv.FLE_D}[r.IntN(2)], result, reg(), []uint8{18, reg()}[r.IntN(2)])
+			a.CSR(riscv.CSRRW, 0, riscv.CSRFflags, flags)
+			for range r.IntN(3) {
+				arithmetic()
+			}
+			if r.IntN(2) == 0 {
+				a.B(riscv.BNE, result, asm.Zero, l)
+			}
+			for range r.IntN(4) {
+				arithmetic()
+			}
+			for range r.IntN(3) {
+				a.Load(riscv.FLD, reg(), int32(8*r.IntN(8)), pointer())
+			}
+			if r.IntN(2) == 0 {
+				a.Mv(flags, asm.T1)
+			}
+			a.Label(l)
+		}
+	}
+	a.Label("turn")
+	for range 2 + r.IntN(8) {
+		item()
+	}
+	inner := r.IntN(2) == 0
+	if inner {
+		a.I(riscv.ADDI, asm.T2, asm.Zero, int32(1+r.IntN(4)))
+		a.Label("inner")
+		for range 2 + r.IntN(8) {
+			item()
+		}
+		a.I(riscv.ADDI, asm.T2, asm.T2, -1)
+		a.B(riscv.BNE, asm.T2, asm.Zero, "inner")
+		for range r.IntN(4) {
+			item()
+		}
+	}
+	a.I(riscv.ADDI, asm.T1, asm.T1, -1)
+	a.B(riscv.BNE, asm.T1, asm.Zero, "turn")
+	return a.Bytes()
+}
+
+func TestLockStepFloatLoops(t *testing.T) {
+	settings := regionSettings()
+	for _, o := range settings[3:] { // whole loops
+		t.Run(fmt.Sprintf("without %v", o.Without), func(t *testing.T) {
+			seed := firstSeed(t)
+			r := &lockstep.Runner{New: newEngine(t, o), Steps: steps(), MemoryEvery: *stepFlag}
+			defer r.Close()
+			for i := range uint64(programs() / 5) {
+				code, err := floatLoop(rand.New(rand.NewPCG(seed+i, 0xf10a7)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				p, err := lockstep.Bytes(seed+i, code)
+				if err == nil {
+					err = r.Run(p)
+				}
+				if err != nil {
+					t.Fatalf("loop of seed %d: %v", seed+i, err)
+				}
+			}
+			t.Logf("%d programs: %d ended, %d stuck; %d instructions", r.Stats.Programs, r.Stats.Ended, r.Stats.Stuck, r.Stats.Instructions)
+		})
+	}
+}
