@@ -160,6 +160,9 @@ func (r *Region) lateFlags(b *Block, i int) bool {
 			return false
 		}
 	}
+	if r.mirrored && len(checks) > 0 {
+		return false // an access to a mirror is not checked before it is made
+	}
 	for _, k := range checks {
 		r.checkEarly(k)
 	}
