@@ -182,7 +182,6 @@ func (m *Machine) start(has asm.Feature, pages int) error {
 	if err != nil {
 		return fmt.Errorf("mapping the tables of translations: %w", err)
 	}
-	_ = unix.Madvise(m.tables, unix.MADV_HUGEPAGE) // a few page faults instead of thousands, where the host has such pages
 	for i := range m.byPage {
 		if m.byPage[i], err = newTables(m.ram); err != nil {
 			return err
