@@ -4,6 +4,7 @@ package jit
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,11 +27,17 @@ var settings = []setting{
 	{"threshold", "samples of a place that make it hot", 1, 1 << 15, func(o *Options, n int) { o.Region.Threshold = n }},
 }
 
-// tiers are the values of the setting "tier".
-var tiers = map[string]Tier{"auto": TierAuto, "baseline": TierBaseline, "optimized": TierOptimized}
+// choice is a setting that is one of some words, the first of them the default.
+type choice struct {
+	name   string
+	values []string
+	set    func(o *Options, n int) // n: which of them
+}
 
-// mirrorings are the values of the setting "mirror".
-var mirrorings = map[string]Mirroring{"auto": MirrorAuto, "off": MirrorOff, "always": MirrorAlways}
+var choices = []choice{
+	{"tier", []string{TierAuto: "auto", TierBaseline: "baseline", TierOptimized: "optimized"}, func(o *Options, n int) { o.Tier = Tier(n) }},
+	{"mirror", []string{MirrorAuto: "auto", MirrorOff: "off", MirrorAlways: "always"}, func(o *Options, n int) { o.Mirror = Mirroring(n) }},
+}
 
 // Set changes the options that a list of NAME=VALUE names, with commas between. The error says what may be written.
 func (o *Options) Set(list string) error {
@@ -47,20 +54,15 @@ func (o *Options) setOne(item string) error {
 	if !ok {
 		return fmt.Errorf("%q is no setting of the translator: write NAME=VALUE, with %s", item, names())
 	}
-	if name == "tier" {
-		t, ok := tiers[value]
-		if !ok {
-			return fmt.Errorf("tier %q is not known: use auto, baseline or optimized", value)
+	for _, c := range choices {
+		if c.name != name {
+			continue
 		}
-		o.Tier = t
-		return nil
-	}
-	if name == "mirror" {
-		m, ok := mirrorings[value]
-		if !ok {
-			return fmt.Errorf("mirror %q is not known: use auto, off or always", value)
+		n := slices.Index(c.values, value)
+		if n < 0 {
+			return fmt.Errorf("%s %q is not known: use one of %s", name, value, strings.Join(c.values, ", "))
 		}
-		o.Mirror = m
+		c.set(o, n)
 		return nil
 	}
 	for _, s := range settings {
@@ -78,7 +80,10 @@ func (o *Options) setOne(item string) error {
 }
 
 func names() string {
-	list := []string{"tier", "mirror"}
+	var list []string
+	for _, c := range choices {
+		list = append(list, c.name)
+	}
 	for _, s := range settings {
 		list = append(list, s.name)
 	}
