@@ -175,6 +175,7 @@ func (m *Machine) start(has asm.Feature, pages int) error {
 		return fmt.Errorf("making the translator's routines: %w", err)
 	}
 	r.Trim(len(n))
+	m.arena.Prepare()
 	m.name(b.Addr, len(n), "vm: routines")
 	m.compiler = amd64.New(has, m.routines, uintptr(m.arena.Base()))
 	m.compiler.Patchable = m.tier.mode != TierBaseline
@@ -352,7 +353,7 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 			return 0, 0, true, nil
 		}
 		m.arena.Prepare()
-		m.inRegion[m.region] = &residents{pages: map[*page]struct{}{}}
+		m.inRegion[m.region] = &residents{}
 	}
 	began := time.Since(m.began)
 	bytes, err := m.ram.Slice(memory.GPA(p.gpa), memory.PageSize)
@@ -516,17 +517,16 @@ func (e *Engine) evict() error {
 		m.mu.Unlock()
 		return errors.New("the translations' memory is too small")
 	}
-	var dropped map[*page]struct{}
+	dropped := map[*page]struct{}{}
 	if in := m.inRegion[r]; in != nil {
-		dropped = in.pages
+		for _, p := range in.owners {
+			dropped[p] = struct{}{}
+		}
 	}
 	delete(m.inRegion, r)
 	for p := range m.pages {
 		q := m.pages[p]
 		if _, in := dropped[q]; in || q.inner.len() == 0 && q.plain.len() == 0 {
-			if dropped == nil {
-				dropped = map[*page]struct{}{}
-			}
 			dropped[q] = struct{}{}
 			m.clear(q)
 			delete(m.pages, p)
@@ -551,9 +551,8 @@ func (e *Engine) evict() error {
 	return nil
 }
 
-// residents are the pages that have code in a region, and which of its translations belongs to which.
+// residents are the translations in a region, and the page that each is of.
 type residents struct {
-	pages  map[*page]struct{}
 	starts []uint32 // of translations, as distances from the start of code memory, in order
 	owners []*page
 	faults []fault // in order
@@ -565,9 +564,6 @@ type fault struct{ at, to uint32 }
 func (r *residents) add(p *page, start uint32, faults []amd64.Fault) {
 	for _, f := range faults {
 		r.faults = append(r.faults, fault{start + uint32(f.At), start + uint32(f.To)})
-	}
-	if n := len(r.owners); n == 0 || r.owners[n-1] != p { // there is a map to tell only now and then
-		r.pages[p] = struct{}{}
 	}
 	r.starts, r.owners = append(r.starts, start), append(r.owners, p)
 }

@@ -240,7 +240,7 @@ func (m *Machine) install(p *page, r *opt.Region) {
 		if err != nil {
 			return // the next block that is compiled makes room
 		}
-		m.region, m.inRegion[region] = region, &residents{pages: map[*page]struct{}{}}
+		m.region, m.inRegion[region] = region, &residents{}
 	}
 	off := uint16(r.Head.Off)
 	mem, _ := m.region.Alloc(maxRegion)

@@ -33,7 +33,7 @@ type Arena struct {
 	free   []*Region  // guarded by mu; the last one is used next, as its pages are the ones most likely in the host's caches
 	sealed list       // guarded by mu; oldest first
 
-	preparing sync.WaitGroup
+	background sync.WaitGroup // what goroutines of the arena's own do to its memory
 }
 
 // New reserves size bytes of code memory in regions of regionSize bytes, which is a power of two of at least [MinRegion]; size is
@@ -74,7 +74,7 @@ func (a *Arena) Close() error {
 		return nil
 	}
 	a.ignoreFaults()
-	a.preparing.Wait()
+	a.background.Wait()
 	err := unmapViews(a.write, a.exec)
 	a.write, a.regions, a.free, a.sealed = nil, nil, nil, list{}
 	return err
@@ -114,7 +114,7 @@ func (a *Arena) Prepare() {
 	}
 	r := a.free[n-1]
 	a.free = a.free[:n-1]
-	a.preparing.Go(func() {
+	a.background.Go(func() {
 		r.prepare()
 		a.mu.Lock()
 		defer a.mu.Unlock()

@@ -78,9 +78,9 @@ func (r *Region) Trim(n int) {
 func (r *Region) Room() int { return max(0, len(r.mem)-(r.used+Align-1)&^(Align-1)) }
 
 // Seal ends the filling of an open region: it is one that [Arena.Oldest] may name, and anyone may free it. What is written to it from now
-// on are patches, so the write view's pages are unmapped until they are wanted again; the file keeps what they hold.
+// on are patches, so the write view's pages are unmapped, in the background, until they are wanted again; the file keeps what they hold.
 func (r *Region) Seal() {
-	unmapPages(r.mem)
+	r.arena.background.Go(func() { unmapPages(r.mem) })
 	r.arena.mu.Lock()
 	defer r.arena.mu.Unlock()
 	r.move(open, sealed)
