@@ -79,6 +79,8 @@ type Machine struct {
 	perf     *code.PerfMap // nil: nobody wants names
 	symbol   func(va uint64) (string, bool)
 
+	background sync.WaitGroup // of prepareTables
+
 	mu       sync.Mutex // guards all that follows; nobody waits for a hart with it held
 	harts    []*Engine
 	compiler *amd64.Compiler
@@ -95,6 +97,7 @@ type Machine struct {
 	tables   []byte           // mapping that tables are cut from
 	byPage   [numModes]tables // those of watched pages
 	spare    []*table
+	fresh    int    // tables that were never used
 	epoch    uint64 // counts drops: a hart that has seen another number remembers what is gone
 	freed    uint64 // counts regions freed
 	evicting bool
@@ -192,6 +195,8 @@ func (m *Machine) start(has asm.Feature, pages int) error {
 		// Safe: the mapping is page aligned and that many tables long, holds no pointers, and stays until Close.
 		m.spare = append(m.spare, (*table)(unsafe.Pointer(&m.tables[i*int(unsafe.Sizeof(table{}))])))
 	}
+	m.fresh = pages + 1
+	m.prepareTables()
 	return nil
 }
 
@@ -236,6 +241,7 @@ func Try() (asm.Feature, error) {
 func (m *Machine) release() error {
 	var err error
 	if m.tables != nil {
+		m.background.Wait()
 		err = unix.Munmap(m.tables)
 		for i := range m.byPage {
 			err = errors.Join(err, m.byPage[i].close())
@@ -268,6 +274,7 @@ func (e *Engine) page(gpa uint64) (*page, error) {
 			}
 			t := m.spare[len(m.spare)-1]
 			m.spare = m.spare[:len(m.spare)-1]
+			m.prepareTables()
 			*t = table{}
 			p = &page{gpa: gpa, mode: mode, table: t}
 			m.pages[key] = p
@@ -284,6 +291,24 @@ func (e *Engine) page(gpa uint64) (*page, error) {
 			m.byPage[mode].put(gpa, p.table)
 		}
 		m.mu.Unlock()
+	}
+}
+
+// tablesAhead is how many tables are made ready at once, before they are needed.
+const tablesAhead = 64
+
+// prepareTables makes the host provide the memory of the next tables, beside the hart. Tables that were never used are the first of spare, in order.
+// The lock is held.
+func (m *Machine) prepareTables() {
+	n := len(m.spare)
+	if n >= m.fresh {
+		return
+	}
+	m.fresh = n
+	if n%tablesAhead == 0 {
+		const size = int(unsafe.Sizeof(table{}))
+		mem := m.tables[max(0, n-tablesAhead)*size : n*size]
+		m.background.Go(func() { code.Populate(mem) })
 	}
 }
 

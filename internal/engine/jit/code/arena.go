@@ -124,7 +124,7 @@ func (a *Arena) Prepare() {
 
 // prepare makes what is not allocated trap. Precondition: arena.mu is held, or the region is in no list.
 func (r *Region) prepare() {
-	populate(r.mem)
+	Populate(r.mem)
 	poison(r.mem)
 	r.poisoned = true
 }

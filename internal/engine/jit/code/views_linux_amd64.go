@@ -83,8 +83,8 @@ func forbidden(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// populate makes the pages of a view that is about to be written, at once and not by a fault for each. Kernels before 5.14 cannot, and nothing is lost.
-func populate(b []byte) { _ = unix.Madvise(b, unix.MADV_POPULATE_WRITE) }
+// Populate makes the host provide the memory of pages that will be written, at once and not by a fault for each. Kernels before 5.14 cannot, and nothing is lost.
+func Populate(b []byte) { _ = unix.Madvise(b, unix.MADV_POPULATE_WRITE) }
 
 // unmapPages lets go of the pages of a view, which counts each of them as resident though it is so through the other one already.
 func unmapPages(b []byte) { _ = unix.Madvise(b, unix.MADV_DONTNEED) }
