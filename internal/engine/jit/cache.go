@@ -257,8 +257,8 @@ var errBusy = errors.New("the translations' memory is being freed")
 // errNextPage: the instruction ends in a page that is not known yet. Once the interpreter has executed it, it is.
 var errNextPage = errors.New("the next page is not known")
 
-// page is the page at a guest physical address, watched, in the present mode. It may wait for other harts.
-func (e *Engine) page(gpa uint64) (*page, error) {
+// page makes the page at a guest physical address one of the machine's, in the present mode, and watches it. It may wait for other harts.
+func (e *Engine) page(gpa uint64) error {
 	m, mode := e.m, e.mode()
 	key := keyOf(gpa, mode)
 	for {
@@ -268,7 +268,7 @@ func (e *Engine) page(gpa uint64) (*page, error) {
 			if len(m.spare) == 0 {
 				m.mu.Unlock()
 				if err := e.evict(); err != nil {
-					return nil, err
+					return err
 				}
 				continue
 			}
@@ -282,7 +282,7 @@ func (e *Engine) page(gpa uint64) (*page, error) {
 		watched, cleared := p.watched, p.cleared
 		m.mu.Unlock()
 		if watched {
-			return p, nil
+			return nil
 		}
 		m.watch(e, gpa)
 		m.mu.Lock()
@@ -339,13 +339,13 @@ func (e *Engine) translate(gpa uint64, off uint16, plain bool) (outer, inner uin
 		}
 	}
 	for {
-		p, err := e.page(gpa)
-		if err != nil {
-			return 0, 0, err
-		}
 		m.mu.Lock()
-		if m.pages[p.key()] != p || !p.watched {
+		p := m.pages[keyOf(gpa, e.mode())]
+		if p == nil || !p.watched {
 			m.mu.Unlock()
+			if err := e.page(gpa); err != nil {
+				return 0, 0, err
+			}
 			continue
 		}
 		outer, inner, full, err := m.compile(e, p, off, plain)

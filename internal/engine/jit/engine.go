@@ -260,8 +260,7 @@ func (e *Engine) watchNext() error {
 	if f.Tag != va || e.m.byPage[e.mode()].get(f.GPA) != 0 {
 		return nil
 	}
-	_, err := e.page(f.GPA)
-	return err
+	return e.page(f.GPA)
 }
 
 // fence follows a FENCE.I, of this hart or another: what was written is not executed as it was any more.
