@@ -1,7 +1,7 @@
 package asm
 
 // The way by which most instructions are encoded: operations of 32 and 64 bits. What comes before the operands is put together when the program
-// starts; the encoder adds the registers, in half of the time that it takes from the table's bits (encode.go), which is the only
+// starts; the encoder adds the registers, in two thirds of the time that it takes from the table's bits (encode.go), which is the only
 // other place that knows how. A listing takes the long way, so the tests compare the two.
 
 import "encoding/binary"
@@ -77,8 +77,6 @@ func quickForm(f *form) (q quick) {
 func (a *Assembler) quickly(f *form, size Size) bool {
 	return f.quick.sizes>>(size&7)&1 != 0 && a.pos <= a.limit && a.Trace == nil
 }
-
-// What follows has conditions that depend on operands, which no processor predicts, where the compiler makes conditional moves of them.
 
 // start is the REX prefix without what registers say, and the opcode; their number of bits; and how many bytes of an immediate follow.
 func (q *quick) start(size Size, imm int64) (acc uint64, n uint, tail int) {
