@@ -484,8 +484,6 @@ func (m *Machine) clear(p *page) {
 	m.epoch++
 }
 
-func (p *page) key() pageKey { return keyOf(p.gpa, p.mode) }
-
 // watched says that translations of a page, in any mode, rely on its being watched. The lock is held.
 func (m *Machine) watched(gpa uint64) bool {
 	for i := range numModes {
