@@ -143,17 +143,17 @@ func (e *Engine) unmirror() {
 				continue
 			}
 			w.balance -= costOfUnmapping * time.Duration(w.Len())
-			_ = w.Clear()
+			w.Clear()
 			t.Recheck &^= bit
 		}
 		for _, host := range t.Watch[:t.WatchCount] {
-			_ = w.Protect(h.RAM.Base() + memory.GPA(host-h.RAMHost))
+			w.Protect(h.RAM.Base() + memory.GPA(host-h.RAMHost))
 		}
 	}
 	for _, s := range t.Stale[:t.StaleCount] {
 		if w := &e.mirrors[s.Bank]; w.Mirror != nil && (t.Drop|t.Recheck)>>s.Bank&1 == 0 {
 			before := w.Len()
-			_ = w.Unmap(s.First, s.Last)
+			w.Unmap(s.First, s.Last)
 			if n := before - w.Len(); n != 0 {
 				w.balance -= costOfUnmapping
 				e.counts.mirrors.unmapped += uint64(n)
@@ -183,7 +183,7 @@ func (e *Engine) unmirror() {
 func (e *Engine) recheck(b uint64) {
 	h, w := e.h, &e.mirrors[b]
 	before := w.Len()
-	_ = w.Pages(func(page uint64, p mirror.Page) bool {
+	w.Pages(func(page uint64, p mirror.Page) bool {
 		gpa, shift, ok := h.UserPage(page, mmu.Load)
 		if !ok || gpa != p.GPA || shift != uint(p.Shift) {
 			return false
@@ -260,7 +260,7 @@ func (e *Engine) mapAround(w *mirroredSpace, page uint64, gpa memory.GPA, shift 
 		return true
 	}
 	w.balance -= credit // too many of them, most likely
-	_ = w.Clear()
+	w.Clear()
 	return w.Map(lo, p, int(n)) == nil
 }
 

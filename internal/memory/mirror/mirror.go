@@ -20,7 +20,7 @@ const sizeShift = 38
 // Reach is how far outside of [0, Size) an access may be that still cannot hit anything but the mirror and its margins, where nothing is ever mapped.
 const Reach = 1 << 30
 
-// ErrFull is the error of [Mirror.Map] when the host cannot have more mappings; [Mirror.Clear] gives some back.
+// ErrFull is the error of [Mirror.Map] when the host cannot have more mappings; [Mirror.Clear] gives some back. After any error the mirror may be empty.
 var ErrFull = errors.New("too many mappings")
 
 // Page is what a page of a mirror is.
@@ -56,22 +56,19 @@ func (m *Mirror) At(page uint64) (p Page, ok bool) {
 }
 
 // Pages calls f for each page; those that it returns false for are unmapped.
-func (m *Mirror) Pages(f func(page uint64, p Page) bool) error {
-	var err error
+func (m *Mirror) Pages(f func(page uint64, p Page) bool) {
 	for page, p := range m.pages {
 		if !f(page, p) {
-			err = errors.Join(err, m.Unmap(page, page))
+			m.Unmap(page, page)
 		}
 	}
-	return err
 }
 
 // Protect unmaps every page that maps a page of RAM writable.
-func (m *Mirror) Protect(gpa memory.GPA) error {
-	if m.wrote[gpa] == 0 {
-		return nil
+func (m *Mirror) Protect(gpa memory.GPA) {
+	if m.wrote[gpa] != 0 {
+		m.Pages(func(_ uint64, p Page) bool { return p.GPA != gpa || !p.Writable })
 	}
-	return m.Pages(func(_ uint64, p Page) bool { return p.GPA != gpa || !p.Writable })
 }
 
 // note records n pages from page on as mapped, the first of them to p.

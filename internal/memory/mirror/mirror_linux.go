@@ -69,6 +69,7 @@ func (m *Mirror) Map(page uint64, p Page, n int) error {
 	}
 	const how = unix.MAP_SHARED | unix.MAP_FIXED | unix.MAP_POPULATE
 	if _, err := unix.MmapPtr(fd, int64(p.GPA-m.ram.Base()), m.host(page), uintptr(n)<<memory.PageShift, prot, how); err != nil {
+		m.Clear() // what was to be replaced may be gone, and nothing else may ever come there
 		if errors.Is(err, unix.ENOMEM) {
 			return ErrFull
 		}
@@ -86,9 +87,9 @@ func (m *Mirror) host(page uint64) unsafe.Pointer {
 }
 
 // Unmap takes away what is mapped from the page first to the page last, and by the leaves that they are in.
-func (m *Mirror) Unmap(first, last uint64) error {
+func (m *Mirror) Unmap(first, last uint64) {
 	if first >= Size || len(m.pages) == 0 {
-		return nil
+		return
 	}
 	first, last = m.leaves(first, min(last, Size-memory.PageSize))
 	n := (last-first)>>memory.PageShift + 1
@@ -110,22 +111,21 @@ func (m *Mirror) Unmap(first, last uint64) error {
 		}
 	}
 	if !any {
-		return nil
+		return
 	}
-	_, err := unix.MmapPtr(-1, 0, m.host(first), uintptr(n)<<memory.PageShift, unix.PROT_NONE, noAccess|unix.MAP_FIXED)
-	return err
+	if _, err := unix.MmapPtr(-1, 0, m.host(first), uintptr(n)<<memory.PageShift, unix.PROT_NONE, noAccess|unix.MAP_FIXED); err != nil {
+		m.Clear() // there is no other way, and that needs fewer mappings instead of more
+	}
 }
 
-// Clear unmaps everything.
-func (m *Mirror) Clear() error {
-	if m.maps == 0 {
-		return nil
-	}
+// Clear unmaps everything. It panics if the host does not do that, as a guest that reaches pages it has given up, or worse, cannot go on.
+func (m *Mirror) Clear() {
 	clear(m.pages)
 	clear(m.wrote)
 	clear(m.large)
-	_, err := unix.MmapPtr(-1, 0, unsafe.Pointer(unsafe.SliceData(m.space)), uintptr(len(m.space)), unix.PROT_NONE, noAccess|unix.MAP_FIXED)
+	if _, err := unix.MmapPtr(-1, 0, unsafe.Pointer(unsafe.SliceData(m.space)), uintptr(len(m.space)), unix.PROT_NONE, noAccess|unix.MAP_FIXED); err != nil {
+		panic(fmt.Sprintf("mirror: taking away its pages: %v", err))
+	}
 	mappings.Add(-m.maps)
 	m.maps = 0
-	return err
 }

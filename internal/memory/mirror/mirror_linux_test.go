@@ -105,15 +105,11 @@ func TestMatchesModel(t *testing.T) {
 				at, p.GPA = at+page, p.GPA+page
 			}
 		case 0, 1:
-			if err := m.Unmap(at, at+(n-1)*page); err != nil {
-				t.Fatal(err)
-			}
+			m.Unmap(at, at+(n-1)*page)
 			drop(at, at+(n-1)*page)
 		case 2:
 			gpa := testBase + memory.GPA(r.Uint64N(testPages)*page)
-			if err := m.Protect(gpa); err != nil {
-				t.Fatal(err)
-			}
+			m.Protect(gpa)
 			for at, p := range model {
 				if p.Writable && p.GPA == gpa {
 					// Whatever else its leaf maps may go, too: here it does.
@@ -122,9 +118,7 @@ func TestMatchesModel(t *testing.T) {
 			}
 		case 3:
 			if r.IntN(20) == 0 {
-				if err := m.Clear(); err != nil {
-					t.Fatal(err)
-				}
+				m.Clear()
 				clear(model)
 			}
 		}
@@ -149,15 +143,13 @@ func TestUnmapOutside(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range [][2]uint64{{Size, Size + page}, {1 << 63, 1<<63 + page}, {page, Size - page}, {page, 1 << 50}} {
-		if err := m.Unmap(r[0], r[1]); err != nil {
-			t.Errorf("%#x to %#x: %v", r[0], r[1], err)
-		}
+		m.Unmap(r[0], r[1])
 	}
 	if m.Len() != 1 {
 		t.Error("the page at 0 is gone")
 	}
-	if err := m.Unmap(0, 1<<50); err != nil || m.Len() != 0 {
-		t.Errorf("%d pages are left: %v", m.Len(), err)
+	if m.Unmap(0, 1<<50); m.Len() != 0 {
+		t.Errorf("%d pages are left", m.Len())
 	}
 }
 
@@ -174,7 +166,7 @@ func TestFull(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := m.Clear(); err != nil || mappings.Load() != 0 {
-		t.Errorf("%d mappings are left: %v", mappings.Load(), err)
+	if m.Clear(); mappings.Load() != 0 {
+		t.Errorf("%d mappings are left", mappings.Load())
 	}
 }
