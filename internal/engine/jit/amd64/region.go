@@ -72,7 +72,19 @@ func RegionTarget() *opt.Target {
 		}
 		return -1
 	}
+	t.Spare, t.Spares = int(tmp2), sparesTmp2
 	return t
+}
+
+// sparesTmp2 says that the code of an instruction leaves tmp2 alone, wherever its operands and its result are.
+func sparesTmp2(v *opt.Value) bool {
+	switch v.Op {
+	case ir.Const, ir.Add, ir.Sub, ir.And, ir.Or, ir.Xor, ir.AndNot, ir.SetLT, ir.SetLTU:
+		return true
+	case ir.Shl, ir.Shr, ir.Sar, ir.RotL, ir.RotR:
+		return v.Has(ir.UseImm)
+	}
+	return false
 }
 
 // CompileRegion is Compile for a region. fallback is where to go when what it assumes on the way in does not hold.
@@ -263,7 +275,7 @@ func (e *regionEmitter) value(v *opt.Value) {
 		}
 	}
 	c.exit = exitPoint{v.State, v.Pos()}
-	c.narrow = v.Narrow && v.Reg >= 0
+	c.narrow = v.Narrow && (v.Reg >= 0 || v.Private())
 	switch {
 	case v.Quiet:
 		e.quiet(&in)
@@ -273,6 +285,8 @@ func (e *regionEmitter) value(v *opt.Value) {
 		e.set(&in)
 	case v.Op == ir.RotR && in.Has(ir.UseImm) && c.has.Has(asm.HasBMI2):
 		e.rotate(&in)
+	case v.Op == ir.AndNot && c.has.Has(asm.HasBMI1):
+		e.andNot(&in)
 	default:
 		f := emitters[in.Op]
 		if f == nil {
@@ -281,12 +295,16 @@ func (e *regionEmitter) value(v *opt.Value) {
 		f(c, &in)
 	}
 	c.narrow = false
-	if v.Narrow && v.Reg < 0 && in.Width != ir.W32 { // memory has it whole
+	if v.Narrow && v.Reg < 0 && !v.Private() && in.Width != ir.W32 { // its variable's place has it whole
 		c.RM(asm.MOVSXD, asm.S64, tmp, slot(in.Dst))
 		c.MR(asm.MOV, asm.S64, slot(in.Dst), tmp)
 	}
 	if v.Stored {
-		m := regionMove{dst: memoryOf(v.Home), src: registerOf(v), extend: v.Narrow}
+		m := regionMove{dst: memoryOf(v.Home), src: registerOf(v)}
+		if v.Narrow && !v.Private() {
+			c.RR(asm.MOVSXD, asm.S64, tmp, asm.Reg(v.Reg)) // not by way of tmp2: see sparesTmp2
+			m.src = regionPlace{inReg, int(tmp)}
+		}
 		c.move(m)
 	}
 }
@@ -454,6 +472,16 @@ func (e *regionEmitter) rotate(in *ir.Inst) {
 	e.put(in.Dst, d)
 }
 
+func (e *regionEmitter) andNot(in *ir.Inst) {
+	d, b := e.def(in.Dst, tmp), e.use(in.B, tmp)
+	if a, ok := pinned(in.A); ok {
+		e.RRR(asm.ANDN, asm.S64, d, b, a)
+	} else {
+		e.RRM(asm.ANDN, asm.S64, d, b, slot(in.A))
+	}
+	e.put(in.Dst, d)
+}
+
 // compare sets the flags for A against (B or Imm), of both widths.
 func (e *regionEmitter) compare(in *ir.Inst) {
 	s := size(in.Width)
@@ -566,15 +594,16 @@ func (e *regionEmitter) moves(d *opt.Edge) (moves []regionMove) {
 		a := p.Args[d.Index()]
 		add := func(dst regionPlace) {
 			m := regionMove{dst: dst}
+			whole := !p.Narrow || dst.kind == inState && !p.Private()
 			switch {
 			case a.IsConst():
 				m.src, m.imm = regionPlace{kind: isConst}, a.Imm
 			case dst.kind == inState && a.Home >= 0 && memoryOf(a.Home) == dst:
 				return
 			case a.Reg >= 0 && (len(p.NeedsSpans()) > 0 || a.Whole || a.Home < 0):
-				m.src, m.extend = registerOf(a), a.Narrow && (dst.kind == inState || !p.Narrow)
+				m.src, m.extend = registerOf(a), a.Narrow && whole
 			default:
-				m.src = memoryOf(a.Home)
+				m.src, m.extend = memoryOf(a.Home), a.Narrow && a.Private() && whole
 			}
 			if m.src != m.dst || m.extend {
 				moves = append(moves, m)

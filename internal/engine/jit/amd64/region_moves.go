@@ -64,7 +64,7 @@ func source(m *regionMove, v *opt.Value, forState bool) {
 	case v.Reg >= 0 && (!forState || v.Whole):
 		m.src, m.extend = registerOf(v), v.Narrow
 	default:
-		m.src = memoryOf(v.Home)
+		m.src, m.extend = memoryOf(v.Home), v.Narrow && v.Private()
 	}
 }
 
@@ -126,9 +126,14 @@ func (c *Compiler) flush(at exitPoint) {
 
 // sink leaves in tmp2 what an instruction computes of operands at two places. No other register changes.
 func (c *Compiler) sink(in *ir.Inst, a, b regionMove) {
+	s := size(in.Width)
+	if b.extend && s == asm.S64 {
+		b.dst = regionPlace{inState, int(offScratch + 8*12)}
+		c.move(b)
+		b.src = b.dst
+	}
 	a.dst = regionPlace{inReg, int(tmp2)}
 	c.move(a)
-	s := size(in.Width)
 	op := map[ir.Op]asm.Op{ir.Add: asm.ADD, ir.Sub: asm.SUB, ir.And: asm.AND, ir.Or: asm.OR, ir.Xor: asm.XOR,
 		ir.Shl: asm.SHL, ir.Shr: asm.SHR, ir.Sar: asm.SAR, ir.RotR: asm.ROR}[in.Op]
 	switch {

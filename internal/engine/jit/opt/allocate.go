@@ -18,7 +18,11 @@ type Target struct {
 	Pin        func(ir.Var) int // the register that a variable lives in outside of regions, or -1
 	// Clobbers is the integer register that an instruction destroys, or -1.
 	Clobbers func(v *Value) int
-	Slots    int // private places
+	// Spare is an integer register that code of the back end uses all the time, but not in instructions that Spares is true of: short runs
+	// of these may have it. -1: none.
+	Spare  int
+	Spares func(v *Value) bool
+	Slots  int // private places
 }
 
 // Allocate finds a place for every value. It is false when there are too few private ones.
@@ -31,6 +35,18 @@ func (r *Region) Allocate(t *Target) bool {
 					r.busy[0][c] = append(r.busy[0][c], span{v.pos + 1, v.pos + 2})
 				}
 			}
+		}
+	}
+	r.taken = r.taken[:0]
+	if t.Spare >= 0 {
+		for _, b := range r.Blocks {
+			r.take(b.start)
+			for _, v := range b.Values {
+				if v.Kind != Computed || !t.Spares(v) {
+					r.take(v.pos)
+				}
+			}
+			r.take(b.end)
 		}
 	}
 	values := make([]*Value, 0, len(all))
@@ -67,14 +83,24 @@ func (r *Region) Allocate(t *Target) bool {
 		if v.IsConst() {
 			w /= 2
 		}
+		// What goes around a loop in one variable is one thing, that had best be in one register.
+		if len(v.feeds) == 1 && v.feeds[0].real && v.Kind == Computed {
+			if p := v.feeds[0]; !overlap(p.needs, v.needs) {
+				w += p.weight
+				for _, s := range p.needs {
+					n += s.to - s.from
+				}
+			}
+		}
 		return w / float64(n)
 	}
 	slices.SortStableFunc(values, func(a, b *Value) int { return cmp.Compare(score(b), score(a)) })
 	for _, v := range values {
-		if len(v.needs) > 0 {
+		if len(v.needs) > 0 && v.Reg < 0 {
 			r.choose(v, v.needs, t)
 		}
 	}
+	r.chosen = true
 	slots := make([][]span, int(ir.NumVars)+t.Slots)
 	for _, v := range values {
 		if !r.keep(v, t, slots) {
@@ -89,6 +115,15 @@ func (r *Region) Allocate(t *Target) bool {
 	return true
 }
 
+// take notes that the spare register is in use at a position.
+func (r *Region) take(pos int) {
+	if n := len(r.taken); n > 0 && r.taken[n-1].to >= pos {
+		r.taken[n-1].to = pos + 2
+		return
+	}
+	r.taken = append(r.taken, span{pos, pos + 2})
+}
+
 func class(v *Value) int {
 	if v.Float() {
 		return 1
@@ -99,8 +134,11 @@ func class(v *Value) int {
 // choose gives v a register that is free in some spans, if there is one.
 func (r *Region) choose(v *Value, spans []span, t *Target) bool {
 	busy := &r.busy[class(v)]
+	free := func(reg int, spans []span) bool {
+		return reg >= 0 && !overlap(busy[reg], spans) && (reg != t.Spare || v.Float() || !overlap(r.taken, spans))
+	}
 	try := func(reg int) bool {
-		if reg < 0 || overlap(busy[reg], spans) {
+		if !free(reg, spans) {
 			return false
 		}
 		v.Reg = reg
@@ -117,8 +155,27 @@ func (r *Region) choose(v *Value, spans []span, t *Target) bool {
 			return true
 		}
 	}
-	if try(t.Pin(v.Var)) {
-		return true
+	list := t.Int
+	if v.Float() {
+		list = t.Float
+	}
+	// What will meet it in a phi should find the same register free.
+	for _, p := range r.partners(v) {
+		for _, reg := range append([]int{t.Pin(v.Var), t.Pin(p.Var)}, list...) {
+			if free(reg, p.needs) && try(reg) {
+				if v.Kind == Computed && len(v.feeds) == 1 {
+					p.Reg = reg
+					busy[reg] = append(busy[reg], p.needs...)
+				}
+				return true
+			}
+		}
+	}
+	// Where the region is entered and left there is nothing to move for what is in its own place. A temporary is in nobody's way elsewhere.
+	if v.Kind != Computed || v.Block.Depth == 0 || len(v.lives) != len(v.needs) {
+		if try(t.Pin(v.Var)) {
+			return true
+		}
 	}
 	for _, p := range v.feeds {
 		if try(t.Pin(p.Var)) {
@@ -132,16 +189,75 @@ func (r *Region) choose(v *Value, spans []span, t *Target) bool {
 			}
 		}
 	}
-	list := t.Int
-	if v.Float() {
-		list = t.Float
-	}
-	for _, reg := range list {
-		if try(reg) {
+	for _, u := range v.users {
+		if u.Reg >= 0 && class(u) == class(v) && try(u.Reg) {
 			return true
 		}
 	}
-	return false
+	// Best is one that the instruction that it ends in, or those that end in it, can have too: a chain of operations stays in one register then.
+	chain := r.chain(v)
+	best, most := -1, -1
+	for i := -1; i < len(list); i++ {
+		reg := t.Spare
+		if i >= 0 {
+			reg = list[i]
+		} else if v.Float() {
+			continue
+		}
+		if !free(reg, spans) {
+			continue
+		}
+		n := 0
+		for _, o := range chain {
+			if free(reg, o.needs) {
+				n++
+			}
+		}
+		if n > most {
+			best, most = reg, n
+		}
+	}
+	return try(best)
+}
+
+// chain is the instructions beside v, as operands and users, that would be in the same register by choice and have none yet.
+func (r *Region) chain(v *Value) (list []*Value) {
+	add := func(o *Value) {
+		if o.Reg < 0 && len(o.needs) > 0 && class(o) == class(v) && !o.IsConst() && !overlap(o.needs, v.needs) {
+			list = append(list, o)
+		}
+	}
+	for _, u := range v.users {
+		add(u)
+	}
+	if v.Kind == Computed {
+		for i, a := range v.Arg {
+			if a != nil && (i == 0 || i == 1 && commutes(v.Op)) {
+				add(a)
+			}
+		}
+	}
+	return list
+}
+
+// partners is phis that v is an argument of, or arguments of the phi v, that have no register yet and are not needed where v is. There are none
+// once every value that needs a register has asked for one, and v asks for one for longer.
+func (r *Region) partners(v *Value) (list []*Value) {
+	if r.chosen {
+		return nil
+	}
+	add := func(p *Value) {
+		if p.Reg < 0 && len(p.needs) > 0 && class(p) == class(v) && !p.IsConst() && !overlap(p.needs, v.needs) {
+			list = append(list, p)
+		}
+	}
+	for _, p := range v.feeds {
+		add(p)
+	}
+	for _, a := range v.Args {
+		add(a)
+	}
+	return list
 }
 
 // keep finds where v is for the states that have it.
@@ -170,7 +286,7 @@ func (r *Region) keep(v *Value, t *Target, slots [][]span) bool {
 				others = append(others, s)
 			}
 		}
-		if !overlap(others, v.lives) {
+		if !overlap(others, v.lives) && (v.Reg != t.Spare || v.Float() || !overlap(r.taken, v.lives)) {
 			v.Whole = true
 			*busy = append(others, v.lives...)
 			return true
@@ -186,11 +302,27 @@ func (r *Region) keep(v *Value, t *Target, slots [][]span) bool {
 		v.Stored = true
 		return r.home(v, slots) || r.private(v, t, slots)
 	}
+	if v.Kind == Phi && len(v.needs) == 0 && v.Block.Depth > 0 {
+		// Nothing is to be moved around the loop if it is where the value of the last turn is.
+		for _, a := range v.Args {
+			if busy := &r.busy[class(v)]; a.Reg >= 0 && a.Whole && class(a) == class(v) && a.Reg != t.Spare && !overlap(busy[a.Reg], v.lives) {
+				v.Reg, v.Whole = a.Reg, true
+				busy[a.Reg] = append(busy[a.Reg], v.lives...)
+				return true
+			}
+		}
+		if r.home(v, slots) {
+			return true
+		}
+	}
 	if len(v.needs) == 0 && !atHome {
 		if v.IsConst() || r.choose(v, v.lives, t) {
 			v.Whole = v.Reg >= 0
 			return true
 		}
+	}
+	if v.Narrow && v.Kind == Phi && v.Block.Depth > 0 && r.private(v, t, slots) {
+		return true // it needs no extension there
 	}
 	return r.home(v, slots) || r.private(v, t, slots)
 }

@@ -41,6 +41,15 @@ func (b *Block) StartPos() int { return b.start }
 // EndPos is the position of the jump at the end.
 func (b *Block) EndPos() int { return b.end }
 
+// weight is how often a block is executed, by guess.
+func (b *Block) weight() float64 {
+	w := 1.0
+	for range b.Depth {
+		w *= 10
+	}
+	return w
+}
+
 // number gives out positions and numbers of values.
 func (r *Region) number() []*Value {
 	pos := 0
@@ -48,7 +57,7 @@ func (r *Region) number() []*Value {
 	add := func(v *Value) {
 		v.id = len(all)
 		all = append(all, v)
-		v.needs, v.lives, v.weight, v.feeds = nil, nil, 0, nil
+		v.needs, v.lives, v.weight, v.feeds, v.users = nil, nil, 0, nil, nil
 	}
 	for i, b := range r.Blocks {
 		b.order = i
@@ -169,10 +178,7 @@ func (r *Region) liveness() []*Value {
 	ends := [2][]int{make([]int, len(all)), make([]int, len(all))}
 	for i := len(r.Blocks) - 1; i >= 0; i-- {
 		b := r.Blocks[i]
-		w := 1.0
-		for range b.Depth {
-			w *= 10
-		}
+		w := b.weight()
 		o := out(b)
 		for k, s := range []set{o.needs, o.lives} {
 			for j, word := range s {
@@ -221,8 +227,22 @@ func (r *Region) liveness() []*Value {
 	}
 	for _, b := range r.Blocks {
 		for _, p := range b.Phis {
-			for _, a := range p.Args {
+			for i, a := range p.Args {
 				a.feeds = append(a.feeds, p)
+				if p.real {
+					a.weight += b.In[i].From.weight() // what is in memory goes there by way of a register
+				}
+			}
+		}
+		for _, v := range b.Values {
+			if v.Kind != Computed {
+				continue
+			}
+			if a := v.Arg[0]; a != nil {
+				a.users = append(a.users, v)
+			}
+			if a := v.Arg[1]; a != nil && commutes(v.Op) {
+				a.users = append(a.users, v)
 			}
 		}
 	}
@@ -238,10 +258,7 @@ func (r *Region) liveness() []*Value {
 	for _, b := range r.Blocks {
 		for _, v := range b.Values {
 			if v.Cell != nil {
-				w := 1.0
-				for range b.Depth {
-					w *= 10
-				}
+				w := b.weight()
 				v.Cell.Tag.weight += w
 				v.Cell.Host.weight += w
 			}

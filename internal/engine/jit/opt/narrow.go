@@ -136,7 +136,7 @@ func (r *Region) extended(v *Value) bool {
 		return true
 	case ir.And:
 		return v.Has(ir.UseImm) && v.Imm >= 0 || both
-	case ir.Or, ir.Xor, ir.MinS, ir.MinU, ir.MaxS, ir.MaxU:
+	case ir.Or, ir.Xor, ir.AndNot, ir.MinS, ir.MinU, ir.MaxS, ir.MaxU:
 		return both
 	case ir.ZeroIfZero, ir.ZeroIfNonzero:
 		return isExtended(a)
@@ -161,7 +161,7 @@ func canNarrow(v *Value) bool {
 	switch v.Op {
 	case ir.Add, ir.Sub, ir.Mul, ir.Shl, ir.Shr, ir.RotL, ir.RotR:
 		return v.Width == ir.W32
-	case ir.And, ir.Or, ir.Xor:
+	case ir.And, ir.Or, ir.Xor, ir.AndNot:
 		return true
 	}
 	return false
@@ -184,7 +184,7 @@ func low(v *Value, i int) bool {
 		return w32 || i == 1 || v.Has(ir.UseImm) && v.Imm >= 32
 	case ir.And:
 		return v.Narrow || v.Has(ir.UseImm) && v.Imm >= 0
-	case ir.Or, ir.Xor:
+	case ir.Or, ir.Xor, ir.AndNot:
 		return v.Narrow
 	case ir.SetLT, ir.SetLTU, ir.Branch:
 		return compares32(v)
@@ -234,7 +234,7 @@ func (r *Region) Narrow() {
 				continue
 			}
 			for i, a := range v.Arg {
-				if a != nil && a.Narrow && !low(v, i) {
+				if a != nil && a.Narrow && !low(v, i) && !v.sunk { // where a state is needed it is extended
 					widen(a)
 				}
 			}

@@ -11,7 +11,7 @@ import (
 
 // target is a host with so many registers of each class, none of which is anybody's outside of regions.
 func target(n int) *Target {
-	t := &Target{Pin: func(ir.Var) int { return -1 }, Clobbers: func(*Value) int { return -1 }, Slots: 40}
+	t := &Target{Pin: func(ir.Var) int { return -1 }, Clobbers: func(*Value) int { return -1 }, Spare: -1, Slots: 40}
 	for i := range n {
 		t.Int, t.Float = append(t.Int, i), append(t.Float, i)
 	}

@@ -4,10 +4,12 @@
 //	region.go    which code a region is: blocks of the page around a hot place
 //	ssa.go       its values
 //	simplify.go  what is computed otherwise, or not at all
+//	merge.go     which phis are the same
 //	access.go    which loads and stores share a look-up
 //	flags.go     which floating point cannot leave the region, and reads of its flags
 //	sink.go      what is computed only where the region is left
 //	narrow.go    which values need no sign extension
+//	order.go     in which order it is computed
 //	live.go      where each value is needed
 //	allocate.go  where it is kept
 //
@@ -65,6 +67,8 @@ type Region struct {
 	written  [ir.NumVars]bool
 	busy     [2][32][]span // by class, by register
 	exits    []exit
+	taken    []span // where the spare register is in use
+	chosen   bool   // all values that instructions need have chosen
 }
 
 // Block is a basic block.
@@ -363,6 +367,7 @@ func loop(head, from *Block) {
 func (r *Region) Optimize(t *Target) bool {
 	r.Build(func(v ir.Var) bool { return t.Pin(v) >= 0 })
 	r.Simplify()
+	r.MergePhis()
 	if r.mirrored {
 		r.Reach()
 	} else {
@@ -371,6 +376,7 @@ func (r *Region) Optimize(t *Target) bool {
 	r.Stateless()
 	r.Sink()
 	r.Narrow()
+	r.Order()
 	return r.Allocate(t)
 }
 

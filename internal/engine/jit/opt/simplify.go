@@ -138,6 +138,9 @@ func (r *Region) simplify(v *Value) bool {
 		if v.Has(ir.UseImm) && v.Imm == -1 {
 			return v.copyOf(a)
 		}
+		if !v.Has(ir.UseImm) && v.Width == ir.W64 {
+			return andNot(v, a, b) || andNot(v, b, a)
+		}
 	case ir.Shl, ir.Shr, ir.Sar:
 		if !v.Has(ir.UseImm) {
 			return false
@@ -180,6 +183,15 @@ func rotation(v, a, b *Value) bool {
 		return false
 	}
 	return v.become(ir.RotR, w, b.Arg[0], b.Imm)
+}
+
+// andNot recognizes a bitwise and with a complement.
+func andNot(v, a, b *Value) bool {
+	if !b.imm(ir.Xor, ir.W64) || b.Imm != -1 {
+		return false
+	}
+	v.Op, v.Arg = ir.AndNot, [3]*Value{a, b.Arg[0].find()}
+	return true
 }
 
 // bitField recognizes a shift left and then right.

@@ -113,9 +113,10 @@ func (r *Region) Sink() {
 			}
 			return o
 		}
+		operand := map[*Value]bool{} // of one that is computed for states: must stay what it is
 		for _, p := range head.Phis {
 			v, e := p.Args[back], p.Args[in]
-			if p.real || p.forward != nil || !sinkable(v) || e.Kind != Entered || phiUse[p] || v.real {
+			if p.real || p.forward != nil || operand[p] || !sinkable(v) || e.Kind != Entered || phiUse[p] {
 				continue
 			}
 			a, b := moved(v.Arg[0]), moved(v.Arg[1])
@@ -129,6 +130,7 @@ func (r *Region) Sink() {
 			n.Inst = v.Inst
 			n.Arg = [3]*Value{a, b}
 			n.sunk = true
+			operand[a], operand[b] = true, true
 			p.forward = n
 			check := &Value{Inst: v.Inst, Kind: Computed, Var: p.Var, Reg: -1, Home: -1, Arg: [3]*Value{entered(a), entered(b)}}
 			r.Checks = append(r.Checks, Check{e, check})
@@ -136,14 +138,38 @@ func (r *Region) Sink() {
 		r.resolve()
 		with = collect()
 	}
+	// An operand must stay what it is.
+	operands := map[*Value]bool{}
+	for _, v := range r.sunken() {
+		for _, a := range v.Arg {
+			operands[a] = true
+		}
+	}
 	for _, b := range r.Blocks {
 		kept := b.Values[:0]
 		for _, v := range b.Values {
-			if !v.real && sinkable(v) && !phiUse[v] && available(v.Arg[0], with[v]) && available(v.Arg[1], with[v]) {
+			if !sinkable(v) || phiUse[v] || operands[v] || len(with[v]) == 0 || !available(v.Arg[0], with[v]) || !available(v.Arg[1], with[v]) {
+				kept = append(kept, v)
+				continue
+			}
+			for _, a := range v.Arg {
+				operands[a] = true
+			}
+			if !v.real {
 				v.sunk = true
 				continue
 			}
+			// Instructions have it, and states compute it again rather than keep it for themselves.
 			kept = append(kept, v)
+			n := r.newValue(b, Computed, v.Var)
+			n.Inst, n.Arg, n.sunk = v.Inst, v.Arg, true
+			for _, s := range with[v] {
+				for i, o := range s {
+					if o == v {
+						s[i] = n
+					}
+				}
+			}
 		}
 		b.Values = kept
 	}

@@ -42,9 +42,10 @@ type Value struct {
 	real    bool
 	sext    bool
 	weight  float64
-	needs   []span // where instructions use it
-	lives   []span // where anything does
-	feeds   []*Value
+	needs   []span   // where instructions use it
+	lives   []span   // where anything does
+	feeds   []*Value // phis that it is an argument of
+	users   []*Value // instructions that it is the first operand of, or may be
 	sunk    bool
 }
 
@@ -53,6 +54,9 @@ type State [ir.NumVars]*Value
 
 // Float says that it is a floating-point value.
 func (v *Value) Float() bool { return v.Var.IsFloat() }
+
+// Private says that v is in memory in a place that is no variable's. Narrow values have no sign extension there.
+func (v *Value) Private() bool { return v.Home >= int(ir.NumVars) }
 
 // IsConst says that v is a constant.
 func (v *Value) IsConst() bool { return v.Kind == Computed && v.Op == ir.Const }

@@ -1,0 +1,133 @@
+package opt
+
+// The order of instructions in a block. Compilers for a processor with 31 registers begin early what they need late; with half of them it is better to
+// compute what is used once just before it is used. The host finds what can be done at the same time by itself.
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/vmproject/vm/internal/engine/jit/ir"
+)
+
+// movable says that an instruction may stand anywhere between its operands and its users.
+func movable(v *Value) bool {
+	return v.Kind == Computed && v.Var < ir.NumInt && v.Op >= ir.Add && v.Op <= ir.ZeroIfNonzero && v.State == nil
+}
+
+// Order puts instructions where they are used.
+func (r *Region) Order() {
+	uses := map[*Value]int{}
+	fixed := map[*Value]bool{} // states or phis have it, or other blocks
+	states := map[*State]bool{}
+	state := func(s *State) {
+		if s == nil || states[s] {
+			return
+		}
+		states[s] = true
+		for _, v := range s {
+			if v == nil {
+				continue
+			}
+			fixed[v] = true
+			if v.sunk {
+				for _, a := range v.Arg {
+					fixed[a] = true
+				}
+			}
+		}
+	}
+	use := func(b *Block, v *Value) {
+		for _, a := range v.Arg {
+			if a == nil {
+				continue
+			}
+			uses[a]++
+			if a.Block != b {
+				fixed[a] = true
+			}
+		}
+	}
+	for _, b := range r.Blocks {
+		for _, p := range b.Phis {
+			for _, a := range p.Args {
+				fixed[a] = true
+			}
+		}
+		for _, v := range b.Values {
+			use(b, v)
+			state(v.State)
+		}
+		if b.Cond != nil {
+			use(b, b.Cond)
+		}
+		b.exits(state, state)
+	}
+	for _, b := range r.Blocks {
+		if b != r.Entry {
+			b.arrange(uses, fixed)
+		}
+	}
+}
+
+// arrange orders the instructions of a block.
+func (b *Block) arrange(uses map[*Value]int, fixed map[*Value]bool) {
+	later := map[*Value]bool{}
+	height := map[*Value]int{} // of what is computed for it, about the registers that this takes
+	for _, v := range b.Values {
+		ends, h := 0, 1 // operands whose only use this is
+		for _, a := range v.Arg {
+			if a == nil || a.Kind != Computed || a.Block != b || a.IsConst() {
+				continue
+			}
+			if uses[a] == 1 && !fixed[a] {
+				ends++
+			}
+			if later[a] {
+				h = max(h, height[a]+1)
+			}
+		}
+		if movable(v) && !fixed[v] && ends < 2 {
+			later[v], height[v] = true, h
+		}
+	}
+	if len(later) == 0 {
+		return
+	}
+	out := make([]*Value, 0, len(b.Values))
+	done := map[*Value]bool{}
+	var emit func(v *Value)
+	operands := func(v *Value) {
+		list := make([]*Value, 0, 3)
+		for _, a := range v.Arg {
+			if a != nil && later[a] {
+				list = append(list, a)
+			}
+		}
+		slices.SortStableFunc(list, func(x, y *Value) int { return cmp.Compare(height[y], height[x]) })
+		for _, a := range list {
+			emit(a)
+		}
+	}
+	emit = func(v *Value) {
+		if later[v] {
+			delete(later, v)
+			operands(v)
+			out, done[v] = append(out, v), true
+		}
+	}
+	for i, v := range b.Values {
+		if later[v] || done[v] {
+			continue
+		}
+		if v.Op == ir.Group && v.Alone { // nothing comes between it and its access
+			operands(b.Values[i+1])
+		}
+		operands(v)
+		out = append(out, v)
+	}
+	if b.Cond != nil {
+		operands(b.Cond)
+	}
+	b.Values = out
+}
