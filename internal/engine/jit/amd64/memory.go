@@ -127,11 +127,11 @@ func (c *Compiler) hostAddress(in *ir.Inst, store bool) asm.Mem {
 		c.isDirect = false
 		return c.direct
 	}
-	if c.Mirrored {
-		return c.mirrored(in)
-	}
 	if in.Has(ir.Grouped) && c.region != nil {
 		return asm.At(c.use(in.A, tmp), int32(in.Imm))
+	}
+	if c.Mirrored {
+		return c.mirrored(in)
 	}
 	if in.Has(ir.Grouped) {
 		return asm.At(group, int32(in.Imm))

@@ -7,7 +7,7 @@ package opt
 //
 // So it is read where the region is left, as long as nothing has raised flags in between. What stands behind such an operation
 // and may leave is a load or store: its address is checked before the operation then, as a group, and if that fails the program goes on in
-// the baseline's translation from there.
+// the baseline's translation from there. In a mirrored address space, too, where no other access is checked before it is made.
 
 import (
 	"slices"
@@ -159,9 +159,6 @@ func (r *Region) lateFlags(b *Block, i int) bool {
 		if bad {
 			return false
 		}
-	}
-	if r.mirrored && len(checks) > 0 {
-		return false // an access to a mirror is not checked before it is made
 	}
 	for _, k := range checks {
 		r.checkEarly(k)
