@@ -222,6 +222,7 @@ type regionEmitter struct {
 	// carry is what has retired before a block and is not taken from the budget yet: nothing, where ways meet.
 	carry   map[*opt.Block]int
 	reached reached
+	chosen  asm.Cond // of the last Test
 }
 
 // variable is what the emitters call the place of a value.
@@ -242,7 +243,7 @@ func variable(v *opt.Value) ir.Var {
 	case v.Home >= 0:
 		return varX + ir.Var(v.Home)
 	}
-	panic(fmt.Sprintf("amd64: no place for value %v of variable %d", v.Op, v.Var))
+	panic(fmt.Sprintf("amd64: no place for value %v of variable %d: kind %d %+v", v.Op, v.Var, v.Kind, v))
 }
 
 // inst is the instruction of a value, on places.
@@ -268,7 +269,7 @@ func (e *regionEmitter) value(v *opt.Value) {
 		return // only states have it
 	}
 	in := inst(v)
-	if c.Mirrored && opt.Accesses(v.Op) {
+	if c.Mirrored && opt.Accesses(v.Op) && !in.Has(ir.Grouped) {
 		a := v.Arg[0]
 		if c.compared = a.Near || e.reached.has(v.Block, a); !c.compared {
 			e.reached[v.Block] = append(e.reached[v.Block], a)
@@ -281,6 +282,10 @@ func (e *regionEmitter) value(v *opt.Value) {
 		e.quiet(&in)
 	case v.Op == ir.Group:
 		e.group(v, &in)
+	case v.Op == ir.Test:
+		e.test(v)
+	case v.Op == ir.Select:
+		e.choose(&in)
 	case v.Op == ir.SetLT || v.Op == ir.SetLTU:
 		e.set(&in)
 	case v.Op == ir.RotR && in.Has(ir.UseImm) && c.has.Has(asm.HasBMI2):
@@ -521,6 +526,39 @@ func (e *regionEmitter) condition(v *opt.Value) asm.Cond {
 	}
 	e.compare(&in)
 	return conditions[in.Cond]
+}
+
+// test leaves the flags for the choices that follow.
+func (e *regionEmitter) test(v *opt.Value) {
+	e.chosen = e.condition(v)
+	e.RM(asm.LEA, asm.S64, tmp2, asm.At(budget, -int32(v.Raw)))
+	e.RR(asm.Cmov(e.chosen), asm.S64, budget, tmp2)
+}
+
+// choose takes A if the last test holds, else B. The flags stay.
+func (e *regionEmitter) choose(in *ir.Inst) {
+	d, a, b, cond := e.def(in.Dst, tmp), in.A, in.B, e.chosen
+	if r, ok := pinned(a); ok && r == d {
+		a, b, cond = b, a, cond.Not()
+	}
+	fetch := func(r asm.Reg, v ir.Var) {
+		switch p, ok := pinned(v); {
+		case v == ir.Zero:
+			e.MovImm(r, 0)
+		case !ok:
+			e.RM(asm.MOV, asm.S64, r, slot(v))
+		case p != r:
+			e.RR(asm.MOV, asm.S64, r, p)
+		}
+	}
+	fetch(d, b)
+	if a == ir.Zero {
+		fetch(tmp2, a)
+		e.RR(asm.Cmov(cond), asm.S64, d, tmp2)
+	} else {
+		e.apply(asm.Cmov(cond), asm.S64, d, a)
+	}
+	e.put(in.Dst, d)
 }
 
 // finish emits the end of a block. following is the block behind it.

@@ -173,6 +173,10 @@ const (
 	ClMulH
 	ClMulR
 
+	// In regions only: a Test compares A with (B or Imm) and lets Raw guest instructions retire if Cond holds. The Selects that follow it at once choose by it.
+	Test
+	Select // Dst = Cond ? A : B
+
 	Load      // Dst = [A + Imm], Width, Signed or zero-extended
 	Store     // [A + Imm] = B, Width
 	FLoad     // float Dst = [A + Imm]; boxed

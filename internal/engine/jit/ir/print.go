@@ -19,6 +19,7 @@ var opNames = [NumOps]string{
 	SignExtend: "signextend", ZeroExtend: "zeroextend", ByteSwap: "byteswap", OrBytes: "orbytes", ZeroBlock: "zeroblock", Entry: "entry",
 	BitSet: "bitset", BitClear: "bitclear", BitInvert: "bitinvert", BitExtract: "bitextract",
 	ZeroIfZero: "zeroifzero", ZeroIfNonzero: "zeroifnonzero", ClMul: "clmul", ClMulH: "clmulh", ClMulR: "clmulr",
+	Test: "test", Select: "select",
 	Load: "load", Store: "store", FLoad: "fload", FStore: "fstore", Group: "group",
 	LoadReserved: "loadreserved", StoreConditional: "storeconditional",
 	AtomicSwap: "atomicswap", AtomicAdd: "atomicadd", AtomicXor: "atomicxor", AtomicAnd: "atomicand", AtomicOr: "atomicor",

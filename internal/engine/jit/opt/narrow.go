@@ -6,7 +6,11 @@ package opt
 // Whether a number is sign-extended is known of most, but not of what comes in from outside. Where knowing it of a variable that goes
 // around a loop helps, it is assumed: the way in checks it (Region.Guards).
 
-import "github.com/vmproject/vm/internal/engine/jit/ir"
+import (
+	"slices"
+
+	"github.com/vmproject/vm/internal/engine/jit/ir"
+)
 
 // signs finds out which values are sign-extended from 32 bits.
 func (r *Region) signs() {
@@ -39,7 +43,7 @@ func (r *Region) signs() {
 	wanted := r.assumed // what was assumed once stays so: values have been rewritten by it
 	all(func(v *Value) {
 		switch {
-		case v.Kind == Phi && v.sext && v.real:
+		case v.Kind == Phi && v.sext && v.real && evident(v, map[*Value]bool{}):
 			for _, a := range v.Args {
 				if a = a.find(); a.Kind == Entered {
 					wanted[a] = true
@@ -58,6 +62,33 @@ func (r *Region) signs() {
 			r.Guards = append(r.Guards, v)
 		}
 	}
+}
+
+// evident says that there is more to a value's being sign-extended than that nothing is known of what it is one of.
+func evident(v *Value, seen map[*Value]bool) bool {
+	v = v.find()
+	if seen[v] || v.Kind == Entered || v.IsConst() {
+		return false
+	}
+	seen[v] = true
+	switch {
+	case v.Kind == Phi:
+		for _, a := range v.Args {
+			if evident(a, seen) {
+				return true
+			}
+		}
+		return false
+	case v.Op == ir.And && !v.Has(ir.UseImm), v.Op == ir.Or, v.Op == ir.Xor, v.Op == ir.AndNot, v.Op == ir.Select,
+		v.Op >= ir.MinS && v.Op <= ir.MaxU, v.Op == ir.ZeroIfZero, v.Op == ir.ZeroIfNonzero:
+		for _, a := range v.Arg {
+			if a != nil && evident(a, seen) {
+				return true
+			}
+		}
+		return false
+	}
+	return true
 }
 
 // reals finds out which phis instructions use, by way of others or not.
@@ -136,7 +167,7 @@ func (r *Region) extended(v *Value) bool {
 		return true
 	case ir.And:
 		return v.Has(ir.UseImm) && v.Imm >= 0 || both
-	case ir.Or, ir.Xor, ir.AndNot, ir.MinS, ir.MinU, ir.MaxS, ir.MaxU:
+	case ir.Or, ir.Xor, ir.AndNot, ir.MinS, ir.MinU, ir.MaxS, ir.MaxU, ir.Select:
 		return both
 	case ir.ZeroIfZero, ir.ZeroIfNonzero:
 		return isExtended(a)
@@ -161,7 +192,9 @@ func canNarrow(v *Value) bool {
 	switch v.Op {
 	case ir.Add, ir.Sub, ir.Mul, ir.Shl, ir.Shr, ir.RotL, ir.RotR:
 		return v.Width == ir.W32
-	case ir.And, ir.Or, ir.Xor, ir.AndNot:
+	case ir.And:
+		return !(v.Has(ir.UseImm) && v.Imm >= 0) // the result is whole whatever is above
+	case ir.Or, ir.Xor, ir.AndNot, ir.Select:
 		return true
 	}
 	return false
@@ -184,9 +217,9 @@ func low(v *Value, i int) bool {
 		return w32 || i == 1 || v.Has(ir.UseImm) && v.Imm >= 32
 	case ir.And:
 		return v.Narrow || v.Has(ir.UseImm) && v.Imm >= 0
-	case ir.Or, ir.Xor, ir.AndNot:
+	case ir.Or, ir.Xor, ir.AndNot, ir.Select:
 		return v.Narrow
-	case ir.SetLT, ir.SetLTU, ir.Branch:
+	case ir.SetLT, ir.SetLTU, ir.Branch, ir.Test:
 		return compares32(v)
 	case ir.ShiftAddU, ir.ShlU:
 		return i == 0
@@ -240,8 +273,21 @@ func (r *Region) Narrow() {
 			}
 		}
 	}
+	// A phi of what is whole is whole.
+	part := map[*Value]bool{}
+	for changed := true; changed; {
+		changed = false
+		for _, v := range all {
+			if v.Kind == Phi && v.Narrow && !part[v] && slices.ContainsFunc(v.Args, func(a *Value) bool { return a.Narrow && (a.Kind != Phi || part[a]) }) {
+				part[v], changed = true, true
+			}
+		}
+	}
 	for _, v := range all {
-		if v.Kind == Computed && (v.Op == ir.Branch || v.Op == ir.SetLT || v.Op == ir.SetLTU) {
+		if v.Kind == Phi && !part[v] {
+			v.Narrow = false
+		}
+		if v.Kind == Computed && (v.Op == ir.Branch || v.Op == ir.Test || v.Op == ir.SetLT || v.Op == ir.SetLTU) {
 			v.Width = ir.W64
 			if compares32(v) {
 				v.Width = ir.W32

@@ -123,6 +123,14 @@ func (b *Block) arrange(uses map[*Value]int, fixed map[*Value]bool) {
 		if v.Op == ir.Group && v.Alone { // nothing comes between it and its access
 			operands(b.Values[i+1])
 		}
+		if v.Op == ir.Test { // nor between it and the choices by it
+			for _, s := range b.Values[i+1:] {
+				if s.Op != ir.Select {
+					break
+				}
+				operands(s)
+			}
+		}
 		operands(v)
 		out = append(out, v)
 	}

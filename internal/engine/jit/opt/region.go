@@ -3,6 +3,7 @@
 //
 //	region.go    which code a region is: blocks of the page around a hot place
 //	ssa.go       its values
+//	choose.go    which branches become choices
 //	simplify.go  what is computed otherwise, or not at all
 //	merge.go     which phis are the same
 //	access.go    which loads and stores share a look-up
@@ -366,6 +367,7 @@ func loop(head, from *Block) {
 // Optimize makes the values of a region, improves them and finds a place for each. It is false when that is not possible.
 func (r *Region) Optimize(t *Target) bool {
 	r.Build(func(v ir.Var) bool { return t.Pin(v) >= 0 })
+	r.Choose()
 	r.Simplify()
 	r.MergePhis()
 	if r.mirrored {

@@ -116,6 +116,12 @@ func (r *Region) simplify(v *Value) bool {
 		}
 	}
 	switch v.Op {
+	case ir.Test:
+		return r.simplifyBranch(v)
+	case ir.Select:
+		if a == b {
+			return v.copyOf(a)
+		}
 	case ir.Add:
 		if !v.Has(ir.UseImm) {
 			return rotation(v, a, b)

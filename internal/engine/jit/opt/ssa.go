@@ -80,7 +80,7 @@ func leaves(op ir.Op) bool {
 
 // effects says that an instruction does more than make a value.
 func effects(op ir.Op) bool {
-	return leaves(op) || op == ir.Branch || op == ir.ReadCSR || op == ir.WriteCSR
+	return leaves(op) || op == ir.Branch || op == ir.Test || op == ir.ReadCSR || op == ir.WriteCSR
 }
 
 // Build makes the values of the region. pinned says which variables live in registers outside of it.
