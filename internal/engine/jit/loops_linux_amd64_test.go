@@ -1,8 +1,13 @@
 package jit_test
 
-// Loops over floating point beside the interpreter. What the optimizing tier does about flags and NaNs it does to long runs of arithmetic on
-// doubles, of which the generator of programs makes few: these are made of nothing else, with the comparisons around which compilers save
-// fflags, and accesses that fault now and then. The numbers are any bits, so that one in eight is a NaN with a payload.
+// Loops beside the interpreter, of kinds of which the generator of programs makes few.
+//
+// What the optimizing tier does about flags and NaNs it does to long runs of arithmetic on doubles: one kind is made of nothing else, with the
+// comparisons around which compilers save fflags, and accesses that fault now and then. The numbers are any bits, so that one in eight is a
+// NaN with a payload.
+//
+// What it does about registers shows where there are not enough of them: the other kind is 32-bit arithmetic that goes from register to register
+// as in a hash function, with copies and sign extensions of the same value in several of them.
 
 import (
 	"fmt"
@@ -141,7 +146,95 @@ func floatLoop(r *rand.Rand) ([]byte, error) {
 	return a.Bytes()
 }
 
-func TestLockStepFloatLoops(t *testing.T) {
+// integerLoop is the code of the other kind.
+func integerLoop(r *rand.Rand) ([]byte, error) {
+	const gp = 3
+	a := asm.New(0)
+	all := []uint8{asm.A0, asm.A1, asm.A2, asm.A3, asm.A4, asm.A5, asm.A6, asm.A7, asm.S1, asm.S2, asm.S3, asm.S4, asm.S5, asm.T3, asm.T4, asm.T5, asm.T6, asm.RA}
+	set := all[:6+r.IntN(len(all)-6)]
+	reg := func() uint8 { return set[r.IntN(len(set))] }
+	source := func() uint8 {
+		if r.IntN(12) == 0 {
+			return asm.Zero
+		}
+		return reg()
+	}
+	for _, p := range []uint8{asm.S0, asm.T2} {
+		a.I(riscv.ADDI, p, gp, int32(8*r.IntN(256))-1024)
+	}
+	a.I(riscv.ADDI, asm.T1, asm.Zero, int32(1+r.IntN(60)))
+	for range r.IntN(6) {
+		a.I(riscv.ADDIW, reg(), reg(), 0)
+	}
+	labels := 0
+	item := func() {
+		switch n := r.IntN(24); {
+		case n < 6:
+			op := []riscv.Op{riscv.ADDW, riscv.SUBW, riscv.ADD, riscv.AND, riscv.OR, riscv.XOR, riscv.MULW, riscv.SUB, riscv.SLT, riscv.SLTU, riscv.SRLW, riscv.MULH, riscv.DIVUW}[r.IntN(13)]
+			a.R(op, reg(), source(), source())
+		case n < 9:
+			x, d, e := source(), reg(), reg()
+			k := int32(1 + r.IntN(31))
+			a.I(riscv.SLLIW, d, x, k)
+			a.I(riscv.SRLIW, e, x, 32-k)
+			a.R([]riscv.Op{riscv.OR, riscv.XOR, riscv.ADDW}[r.IntN(3)], reg(), d, e)
+		case n < 11:
+			a.I([]riscv.Op{riscv.SLLIW, riscv.SRLIW, riscv.SRAIW, riscv.SLLI, riscv.SRLI, riscv.SRAI}[r.IntN(6)], reg(), reg(), int32(r.IntN(32)))
+		case n < 13:
+			x := reg()
+			a.I(riscv.XORI, x, source(), -1)
+			a.R(riscv.AND, reg(), x, source())
+		case n < 15:
+			a.I([]riscv.Op{riscv.ADDI, riscv.ADDIW, riscv.ANDI, riscv.XORI, riscv.SLTI}[r.IntN(5)], reg(), source(), int32(r.IntN(4096)-2048))
+		case n < 18: // a rotation of some registers
+			for range 1 + r.IntN(6) {
+				if r.IntN(2) == 0 {
+					a.Mv(reg(), reg())
+				} else {
+					a.I(riscv.ADDIW, reg(), reg(), 0)
+				}
+			}
+		case n < 20:
+			a.Load([]riscv.Op{riscv.LW, riscv.LWU, riscv.LD, riscv.LBU}[r.IntN(4)], reg(), int32(8*r.IntN(8)), []uint8{asm.S0, asm.T2}[r.IntN(2)])
+		case n < 21:
+			a.Store([]riscv.Op{riscv.SW, riscv.SD, riscv.SH}[r.IntN(3)], reg(), int32(8*r.IntN(8)), []uint8{asm.S0, asm.T2}[r.IntN(2)])
+		case n < 22:
+			p := []uint8{asm.S0, asm.T2}[r.IntN(2)]
+			a.I(riscv.ADDI, p, p, int32([]int{4, 8, 64, -4, 1024}[r.IntN(5)]))
+		default:
+			labels++
+			l := fmt.Sprint("l", labels)
+			a.B([]riscv.Op{riscv.BEQ, riscv.BNE, riscv.BLT, riscv.BGEU}[r.IntN(4)], reg(), source(), l)
+			a.R(riscv.ADDW, reg(), reg(), reg())
+			a.Label(l)
+		}
+	}
+	a.Label("turn")
+	for range 3 + r.IntN(20) {
+		item()
+	}
+	if r.IntN(3) == 0 {
+		a.I(riscv.ADDI, asm.T0, asm.Zero, int32(1+r.IntN(4)))
+		a.Label("inner")
+		for range 2 + r.IntN(10) {
+			item()
+		}
+		a.I(riscv.ADDI, asm.T0, asm.T0, -1)
+		a.B(riscv.BNE, asm.T0, asm.Zero, "inner")
+		for range r.IntN(4) {
+			item()
+		}
+	}
+	a.I(riscv.ADDI, asm.T1, asm.T1, -1)
+	a.B(riscv.BNE, asm.T1, asm.Zero, "turn")
+	return a.Bytes()
+}
+
+func TestLockStepFloatLoops(t *testing.T) { lockStepLoops(t, floatLoop) }
+
+func TestLockStepIntegerLoops(t *testing.T) { lockStepLoops(t, integerLoop) }
+
+func lockStepLoops(t *testing.T, loop func(*rand.Rand) ([]byte, error)) {
 	settings := regionSettings()
 	for _, o := range settings[3:] { // whole loops
 		t.Run(fmt.Sprintf("without %v", o.Without), func(t *testing.T) {
@@ -149,7 +242,7 @@ func TestLockStepFloatLoops(t *testing.T) {
 			r := &lockstep.Runner{New: newEngine(t, o), Steps: steps(), MemoryEvery: *stepFlag}
 			defer r.Close()
 			for i := range uint64(programs() / 5) {
-				code, err := floatLoop(rand.New(rand.NewPCG(seed+i, 0xf10a7)))
+				code, err := loop(rand.New(rand.NewPCG(seed+i, 0xf10a7)))
 				if err != nil {
 					t.Fatal(err)
 				}
