@@ -7,7 +7,7 @@ package jit_test
 // NaN with a payload.
 //
 // What it does about registers shows where there are not enough of them: the other kind is 32-bit arithmetic that goes from register to register
-// as in a hash function, with copies and sign extensions of the same value in several of them.
+// as in a hash function, with copies and sign extensions of the same value in several of them, and short branches.
 
 import (
 	"fmt"
@@ -167,6 +167,19 @@ func integerLoop(r *rand.Rand) ([]byte, error) {
 		a.I(riscv.ADDIW, reg(), reg(), 0)
 	}
 	labels := 0
+	short := func() { // what is worth doing in vain
+		for range r.IntN(4) {
+			op := []riscv.Op{riscv.ADDW, riscv.SUB, riscv.XOR, riscv.SLTU, riscv.SRLW, riscv.ADD}[r.IntN(6)]
+			switch d := reg(); r.IntN(4) {
+			case 0:
+				a.Mv(d, reg())
+			case 1:
+				a.I([]riscv.Op{riscv.ADDI, riscv.ADDIW, riscv.ANDI, riscv.SLLIW, riscv.SRLI}[r.IntN(5)], d, source(), int32(r.IntN(32)))
+			default:
+				a.R(op, d, source(), source())
+			}
+		}
+	}
 	item := func() {
 		switch n := r.IntN(24); {
 		case n < 6:
@@ -205,8 +218,25 @@ func integerLoop(r *rand.Rand) ([]byte, error) {
 			labels++
 			l := fmt.Sprint("l", labels)
 			a.B([]riscv.Op{riscv.BEQ, riscv.BNE, riscv.BLT, riscv.BGEU}[r.IntN(4)], reg(), source(), l)
-			a.R(riscv.ADDW, reg(), reg(), reg())
-			a.Label(l)
+			short()
+			switch r.IntN(4) {
+			case 0: // either way
+				labels++
+				other := fmt.Sprint("l", labels)
+				a.J(other)
+				a.Label(l)
+				short()
+				a.Label(other)
+			case 1: // in one place for two branches
+				labels++
+				other := fmt.Sprint("l", labels)
+				a.B(riscv.BLTU, reg(), reg(), other)
+				a.Label(l)
+				short()
+				a.Label(other)
+			default:
+				a.Label(l)
+			}
 		}
 	}
 	a.Label("turn")

@@ -125,3 +125,52 @@ func TestNoRegion(t *testing.T) {
 		t.Error("a region where there is no loop")
 	}
 }
+
+func TestShortBranchesBecomeChoices(t *testing.T) {
+	r := region(t, 12, func(a *asm.Assembler) { // a CRC by bits
+		a.Label("turn")
+		a.R(riscv.XOR, asm.A1, asm.A0, asm.A2)
+		a.I(riscv.ANDI, asm.A1, asm.A1, 1)
+		a.I(riscv.SRLI, asm.A0, asm.A0, 1)
+		a.B(riscv.BEQ, asm.A1, asm.Zero, "even")
+		a.R(riscv.XOR, asm.A0, asm.A0, asm.A3)
+		a.Label("even")
+		a.I(riscv.ADDI, asm.A4, asm.A4, -1)
+		a.B(riscv.BNE, asm.A4, asm.Zero, "turn")
+	})
+	if n := ops(r); n[ir.Select] != 1 || n[ir.Test] != 1 {
+		t.Errorf("%d choices by %d tests", n[ir.Select], n[ir.Test])
+	}
+	r = region(t, 12, func(a *asm.Assembler) { // the way through an array, which a host had best guess
+		a.Label("turn")
+		a.Load(riscv.LD, asm.A1, 0, asm.A0)
+		a.Load(riscv.LD, asm.A2, 8, asm.A0)
+		a.B(riscv.BLT, asm.A1, asm.A2, "right")
+		a.I(riscv.ADDI, asm.A0, asm.A0, 8)
+		a.Label("right")
+		a.I(riscv.ADDI, asm.A4, asm.A4, -1)
+		a.B(riscv.BNE, asm.A4, asm.Zero, "turn")
+	})
+	if n := ops(r); n[ir.Select] != 0 {
+		t.Errorf("%d choices of an address", n[ir.Select])
+	}
+}
+
+// A pointer that is one of two others is not assumed to be a number of 32 bits because nothing speaks against it.
+func TestNothingIsAssumedOfPointers(t *testing.T) {
+	r := region(t, 12, func(a *asm.Assembler) {
+		a.Label("turn")
+		a.Mv(asm.A5, asm.A2)
+		a.B(riscv.BLTU, asm.A3, asm.A1, "one")
+		a.Mv(asm.A5, asm.A6)
+		a.Label("one")
+		a.Store(riscv.SD, asm.A4, 0, asm.A5)
+		a.R(riscv.ADDW, asm.A4, asm.A4, asm.A3)
+		a.B(riscv.BNE, asm.A4, asm.Zero, "turn")
+	})
+	for _, g := range r.Guards {
+		if g.Var == ir.X(asm.A2) || g.Var == ir.X(asm.A6) {
+			t.Errorf("%v is assumed to have 32 bits", g.Var)
+		}
+	}
+}
