@@ -1,19 +1,26 @@
 package memory
 
-import "golang.org/x/sys/unix"
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
 
 const mapNoReserve = unix.MAP_NORESERVE
 
-// mapRAM maps size bytes as mapMemory does, of a memfd, so that they can be mapped once more (RAM.File). Where the host refuses that, fd is -1.
+// mapRAM maps size bytes as mapMemory does, of a file, so that they can be mapped once more (RAM.File). Where the host refuses that, fd is -1.
 func mapRAM(size uint64) (mem []byte, fd int, err error) {
-	fd, err = unix.MemfdCreate("ram", unix.MFD_CLOEXEC)
-	if err == nil {
+	for _, file := range []func(uint64) (int, error){hugeFile, smallFile} {
+		if fd, err = file(size); err != nil {
+			continue
+		}
 		if err = unix.Ftruncate(fd, int64(size)); err == nil {
 			mem, err = unix.Mmap(fd, 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_NORESERVE)
 		}
-		if err != nil {
-			unix.Close(fd)
+		if err == nil {
+			break
 		}
+		unix.Close(fd)
 	}
 	if err != nil {
 		fd = -1
@@ -24,6 +31,35 @@ func mapRAM(size uint64) (mem []byte, fd int, err error) {
 	_ = unix.Madvise(mem, unix.MADV_HUGEPAGE) // a refusal costs speed only
 	return mem, fd, nil
 }
+
+// smallFile is a memfd. Its pages are huge only where the host's setting for shared memory has it so, which is never on most.
+func smallFile(uint64) (int, error) { return unix.MemfdCreate("ram", unix.MFD_CLOEXEC) }
+
+// hugeFile is a file of a tmpfs of its own, with huge pages where they are asked for. Only who may mount can have it; the mount is attached nowhere and
+// goes with the file.
+func hugeFile(size uint64) (int, error) {
+	fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(fs)
+	for _, option := range [][2]string{{"huge", "advise"}, {"size", fmt.Sprint(size + hugePage)}} {
+		if err := unix.FsconfigSetString(fs, option[0], option[1]); err != nil {
+			return -1, err
+		}
+	}
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return -1, err
+	}
+	mount, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NOEXEC)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(mount)
+	return unix.Openat(mount, ".", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+}
+
+const hugePage = 2 << 20
 
 // HostTotal is the host's memory in bytes, or 0 when it does not say.
 func HostTotal() uint64 {

@@ -16,7 +16,7 @@ import (
 type RAM struct {
 	base GPA
 	mem  []byte // the host mapping; page aligned, never moved until Close
-	fd   int    // of the memfd that mem is, or -1
+	fd   int    // of the file that mem is a mapping of, or -1
 	code *CodeMap
 }
 
