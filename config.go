@@ -67,7 +67,7 @@ type Config struct {
 	PerfMap bool
 	// Symbols name guest addresses in PerfMap and DumpCode, beside those of Kernel and Bios where these are ELF files.
 	Symbols []Symbols
-	// DumpCode lists translations as they are made: guest instructions, intermediate form and host code. It needs the translator.
+	// DumpCode lists translations of both tiers as they are made: guest instructions, intermediate form and host code. It needs the translator.
 	DumpCode *DumpCode
 }
 

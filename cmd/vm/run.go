@@ -79,7 +79,7 @@ Exit status: the guest's own; 124 when --timeout passed; 125 when vm itself fail
 	flags.BoolVar(&f.stats, "stats", false, "print what the machine did, on stderr, at its end")
 	flags.BoolVar(&f.cfg.PerfMap, "perfmap", false, "name generated code for Linux perf by guest symbols, in /tmp/perf-PID.map")
 	flags.Var(&f.symbols, "symbols", "names for --perfmap and --dump-code: an ELF file, loaded at ADDR, or a guest's /proc/kallsyms; repeatable")
-	flags.Var(&f.dump, "dump-code", "list the translations with an instruction at PC, a hexadecimal guest address, on stderr; repeatable")
+	flags.Var(&f.dump, "dump-code", "list the translations of both tiers with an instruction at PC, a hexadecimal guest address, on stderr; repeatable")
 	return cmd
 }
 

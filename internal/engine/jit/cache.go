@@ -430,7 +430,7 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 	m.stats.compiled(b, len(out.Bytes), time.Since(m.began)-began)
 	m.nameBlock(va, p.gpa+uint64(off), mem.Addr, len(out.Bytes))
 	if m.tier.mode == TierOptimized && !plain {
-		m.optimizeNow(p, off)
+		m.optimizeNow(p, off, va)
 	}
 	return outer, inner, false, nil
 }

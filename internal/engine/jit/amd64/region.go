@@ -89,6 +89,7 @@ func (c *Compiler) CompileRegion(r *opt.Region, buf []byte, at, fallback uintptr
 	c.region = r
 	defer func() { c.region, c.exit, c.narrow = nil, exitPoint{}, false }()
 
+	c.mark(r.Entry.EndPos(), false)
 	outer := c.Pos()
 	c.outer(uint16(r.Head.Off))
 	inner := c.Pos()
@@ -138,18 +139,21 @@ func (c *Compiler) CompileRegion(r *opt.Region, buf []byte, at, fallback uintptr
 		c.Bind(labels[b])
 		c.deducted, c.boxed = -e.carry[b], 0
 		for _, v := range b.Values {
+			c.mark(v.Pos(), false)
 			e.value(v)
 		}
+		c.mark(b.EndPos(), false)
 		e.finish(b, next(r, i+1))
 	}
 	for i := 0; i < len(c.later); i++ {
 		p := c.later[i]
 		c.Bind(p.label)
 		c.deducted, c.exit = p.deducted, p.exit
+		c.mark(p.exit.pos, true)
 		p.emit(c, &p)
 	}
 	code, err := c.Finish()
-	return Code{code, outer, inner, nil, nil, c.faultsOf()}, err
+	return Code{code, outer, inner, nil, c.marks, c.faultsOf()}, err
 }
 
 func next(r *opt.Region, i int) *opt.Block {
