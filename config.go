@@ -62,6 +62,9 @@ type Config struct {
 	// Log receives what the machine has to say of itself. Default: discarded.
 	Log *slog.Logger
 
+	// Stats lets the translator count loads and stores, hits of its TLB among them, for Machine.Stats. That costs speed; the other figures are there
+	// without it.
+	Stats bool
 	// PerfMap writes /tmp/perf-PID.map, where Linux perf finds names for generated code: "guest SYMBOL+OFFSET (PHYSICAL ADDRESS)". The
 	// file stays. It is for one machine of a process, and needs the translator.
 	PerfMap bool

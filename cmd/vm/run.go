@@ -27,7 +27,6 @@ type runFlags struct {
 	image   string
 	timeout time.Duration
 	level   levelFlag
-	stats   bool
 	symbols symbolsFlag
 	dump    dumpFlag
 }
@@ -76,7 +75,7 @@ Exit status: the guest's own; 124 when --timeout passed; 125 when vm itself fail
 	flags.BoolVar(&f.cfg.NoReboot, "no-reboot", false, "end when the guest reboots")
 	flags.DurationVar(&f.timeout, "timeout", 0, "end the machine after this time, with exit status 124 (default never)")
 	flags.Var(&f.level, "log-level", "what to tell on stderr: debug, info, warn, error")
-	flags.BoolVar(&f.stats, "stats", false, "print what the machine did, on stderr, at its end")
+	flags.BoolVar(&f.cfg.Stats, "stats", false, "print what the machine did, on stderr, at its end; what is counted for it costs some speed")
 	flags.BoolVar(&f.cfg.PerfMap, "perfmap", false, "name generated code for Linux perf by guest symbols, in /tmp/perf-PID.map")
 	flags.Var(&f.symbols, "symbols", "names for --perfmap and --dump-code: an ELF file, loaded at ADDR, or a guest's /proc/kallsyms; repeatable")
 	flags.Var(&f.dump, "dump-code", "list the translations of both tiers with an instruction at PC, a hexadecimal guest address, on stderr; repeatable")
@@ -135,7 +134,7 @@ func (f *runFlags) run(ctx context.Context, command []string, std stdio) (err er
 		defer done()
 	}
 	status, err := m.Run(ctx)
-	if f.stats {
+	if f.cfg.Stats {
 		fmt.Fprintln(console.Messages(), m.Stats())
 	}
 	if err != nil && ctx.Err() != nil {

@@ -36,6 +36,8 @@ type Compiler struct {
 	marks     []Mark
 	Marking   bool // record where each instruction begins, for --dump-code
 
+	Counting bool // loads and stores are counted: see count.go
+
 	Patchable bool // entries can be replaced: see PatchSize
 
 	Mirrored  bool // the code executes in a mirrored address space: see mirror.go

@@ -306,6 +306,7 @@ func (e *regionEmitter) group(v *opt.Value, in *ir.Inst) {
 	missed := func(again asm.Label) func() {
 		i := *in
 		return func() { // over the end of the page, or not there
+			c.countMissed(table)
 			plain := c.cold(piece{emit: func(c *Compiler, p *piece) {
 				c.flush(p.exit)
 				c.settle(int(p.in.N))
@@ -335,6 +336,7 @@ func (e *regionEmitter) group(v *opt.Value, in *ir.Inst) {
 		}
 	}
 	if v.Cell == nil {
+		c.countLookup(table)
 		again := c.NewLabel()
 		l := c.outOfLine(missed(again))
 		c.Bind(again)
@@ -347,6 +349,7 @@ func (e *regionEmitter) group(v *opt.Value, in *ir.Inst) {
 	tag, host := variable(v.Cell.Tag), variable(v.Cell.Host)
 	again, ready := c.NewLabel(), c.NewLabel()
 	other := c.outOfLine(func() { // another page
+		c.countLookup(table)
 		c.Bind(again)
 		address()
 		c.entry(tmp2, tmp)
