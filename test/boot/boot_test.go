@@ -1,7 +1,8 @@
 // Package boot tests the whole product as a user meets it: the vm binary, Debian's kernel, real disks, real firmware.
 //
-// Run it with -vm PATH; without, every test here is skipped. -engine NAME is for another engine than the host's default. It needs the default guest (obtained once), and the Debian
-// packages e2fsprogs, opensbi and u-boot-qemu; in CI (environment variable CI) a missing one is a failure.
+// Run it with -vm PATH; without, every test here is skipped. -engine NAME is for another engine than the host's default, -jit SETTINGS for other
+// settings of the translator. It needs the default guest (obtained once), and the Debian packages e2fsprogs, opensbi and u-boot-qemu; in CI
+// (environment variable CI) a missing one is a failure.
 package boot
 
 import (
@@ -22,14 +23,22 @@ import (
 var (
 	vmPath     = flag.String("vm", "", "the vm binary to test")
 	engineName = flag.String("engine", "", "the engine to run the guests with; empty for vm's own choice")
+	settings   = flag.String("jit", "", "settings of the translator, as vm run --jit has them")
 )
 
-// withEngine adds the engine to the arguments of a vm run.
+// withEngine adds the engine and its settings to the arguments of a vm run.
 func withEngine(args []string) []string {
-	if *engineName == "" || len(args) == 0 || args[0] != "run" {
+	if len(args) == 0 || args[0] != "run" {
 		return args
 	}
-	return append([]string{"run", "--engine", *engineName}, args[1:]...)
+	run := []string{"run"}
+	if *engineName != "" {
+		run = append(run, "--engine", *engineName)
+	}
+	if *settings != "" {
+		run = append(run, "--jit", *settings)
+	}
+	return append(run, args[1:]...)
 }
 
 func TestMain(m *testing.M) {
