@@ -46,8 +46,9 @@ type Config struct {
 	// Command runs in the guest instead of an interactive shell, with Stdin, Stdout and Stderr; its exit status becomes Run's.
 	Command []string
 
-	// Stdin feeds Command, or the console when there is no Command. Nil is an empty input. It is read some way ahead of the
-	// guest, and a Read that blocks is left behind when the machine ends.
+	// Stdin feeds Command, or the console when there is no Command. Its end is Command's, and ends Guest's shell as Ctrl-D does; another guest's
+	// console has no end. Nil is an empty input for Command, and for the console one that is silent. It is read some way ahead of the guest, and a
+	// Read that blocks is left behind when the machine ends.
 	Stdin io.Reader
 	// Stdout receives Command's output, or the console's. One goroutine at a time writes to it, even when it is also Stderr or
 	// KernelLog.

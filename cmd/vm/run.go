@@ -38,8 +38,9 @@ func newRun(std stdio) *cobra.Command {
 		Short: "Boot a machine to a shell, or to run one command",
 		Long: `Boot a machine.
 
-Without COMMAND the terminal is the machine's console, and Ctrl-A x ends it (Ctrl-A h lists the keys). With COMMAND its
-output is vm's, standard input reaches it when that is no terminal, and vm exits with its exit status.
+Without COMMAND the terminal is the machine's console, and Ctrl-A x ends it (Ctrl-A h lists the keys); a standard input that is no
+terminal feeds the console too, and its end ends the shell of the image. With COMMAND its output is vm's, standard input
+reaches it when that is no terminal, and vm exits with its exit status.
 
 Exit status: the guest's own; 124 when --timeout passed; 125 when vm itself failed; 128+N when signal N ended vm.`,
 		Example: `  vm run

@@ -145,11 +145,33 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// Without a terminal the shell reads its input all the same: nothing that arrives while the guest boots is lost.
+// Without a terminal the shell reads its input all the same: nothing that arrives while the guest boots is lost. It ends with its input, with the status
+// of the last command, and so does what it runs.
 func TestPipedShell(t *testing.T) {
-	r := vm(t, strings.NewReader("echo first $((1+1))\nuname -m\nexit 4\n"), "run")
-	if r.code != 4 || !strings.Contains(r.stdout, "first 2") || !strings.Contains(r.stdout, "riscv64") {
-		t.Fatalf("exit %d\n%s\n%s", r.code, r.stdout, r.stderr)
+	for _, c := range []struct {
+		name  string
+		stdin io.Reader
+		code  int
+		want  []string
+	}{
+		{"exit", strings.NewReader("echo first $((1+1))\nuname -m\nexit 4\n"), 4, []string{"first 2", "riscv64"}},
+		{"end", strings.NewReader("cat; echo second $((1+2)); sh -c 'exit 5'"), 5, []string{"second 3"}},
+		{"nothing", nil, 0, []string{"~ #"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := vm(t, c.stdin, "run")
+			if r.code != c.code {
+				t.Errorf("exit %d, want %d", r.code, c.code)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(r.stdout, want) {
+					t.Errorf("no %q", want)
+				}
+			}
+			if t.Failed() {
+				t.Logf("%s\n%s", r.stdout, r.stderr)
+			}
+		})
 	}
 }
 
