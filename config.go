@@ -46,8 +46,9 @@ type Config struct {
 	// Command runs in the guest instead of an interactive shell, with Stdin, Stdout and Stderr; its exit status becomes Run's.
 	Command []string
 
-	// Stdin feeds Command, or the console when there is no Command. Nil is an empty input. It is read some way ahead of the
-	// guest, and a Read that blocks is left behind when the machine ends.
+	// Stdin feeds Command, or the console when there is no Command. Its end is Command's, and ends Guest's shell as Ctrl-D does; another guest's
+	// console has no end. Nil is an empty input for Command, and for the console one that is silent. It is read some way ahead of the guest, and a
+	// Read that blocks is left behind when the machine ends.
 	Stdin io.Reader
 	// Stdout receives Command's output, or the console's. One goroutine at a time writes to it, even when it is also Stderr or
 	// KernelLog.
@@ -62,12 +63,15 @@ type Config struct {
 	// Log receives what the machine has to say of itself. Default: discarded.
 	Log *slog.Logger
 
+	// Stats lets the translator count loads and stores, hits of its TLB among them, for Machine.Stats. That costs speed; the other figures are there
+	// without it.
+	Stats bool
 	// PerfMap writes /tmp/perf-PID.map, where Linux perf finds names for generated code: "guest SYMBOL+OFFSET (PHYSICAL ADDRESS)". The
 	// file stays. It is for one machine of a process, and needs the translator.
 	PerfMap bool
 	// Symbols name guest addresses in PerfMap and DumpCode, beside those of Kernel and Bios where these are ELF files.
 	Symbols []Symbols
-	// DumpCode lists translations as they are made: guest instructions, intermediate form and host code. It needs the translator.
+	// DumpCode lists translations of both tiers as they are made: guest instructions, intermediate form and host code. It needs the translator.
 	DumpCode *DumpCode
 }
 

@@ -5,18 +5,29 @@ package vm
 //
 // The host's input is read ahead of the guest, up to a bound: whoever reads it also finds the keys that end the machine, and
 // has to even when the guest hangs and takes no input at all.
+//
+// A terminal's input has no end. Where the host's has, a shell that runs a file of commands would wait for ever, so that then the key is pressed that
+// says so, at the start of a line. While the guest's terminal is between two modes it is lost, and a program that the shell runs may want it too: it
+// is pressed again and again.
 
 import (
 	"context"
 	"errors"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/vmproject/vm/internal/board"
 )
 
 // readAhead is how many bytes of input may wait for the guest; beyond that nothing more is read.
 const readAhead = 64 << 10
+
+// endKey is Ctrl-D, which is pressed each endEvery when the host's input has ended.
+const (
+	endKey   = 4
+	endEvery = time.Second
+)
 
 // input is the terminal's io.Reader, and the two goroutines that feed it and the serial port.
 type input struct {
@@ -26,6 +37,8 @@ type input struct {
 	moved    sync.Cond // broadcast when anything below changes
 	waiting  []byte    // read and not yet taken by the guest
 	ended    bool      // r has
+	midline  bool      // what the terminal has got ends in a line without an end
+	pressed  bool      // endKey, less than endEvery ago
 	closed   bool
 	hold     bool               // no input is the serial port's
 	terminal bool               // input is the terminal's, which the guest has opened
@@ -45,16 +58,31 @@ func (in *input) Read(p []byte) (int, error) {
 	defer in.mu.Unlock()
 	for !in.closed {
 		if in.terminal && in.sending == nil {
-			if len(in.waiting) > 0 {
-				return in.take(copy(p, in.waiting)), nil
-			}
-			if in.ended {
-				break
+			switch {
+			case len(in.waiting) > 0:
+				n := in.take(copy(p, in.waiting))
+				in.midline = p[n-1] != '\n'
+				return n, nil
+			case in.ended && in.midline:
+				p[0], in.midline = '\n', false
+				return 1, nil
+			case in.ended && !in.pressed:
+				p[0], in.pressed = endKey, true
+				time.AfterFunc(endEvery, in.press)
+				return 1, nil
 			}
 		}
 		in.moved.Wait()
 	}
 	return 0, io.EOF
+}
+
+// press lets the key be pressed again.
+func (in *input) press() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.pressed = false
+	in.moved.Broadcast()
 }
 
 // take removes the first n bytes that wait. mu is held.
@@ -84,7 +112,7 @@ func (in *input) close() {
 }
 
 // start begins to read, and to feed the board's serial port until the terminal is opened or ctx ends. An error of the host's
-// input goes to failed; its end is not the end of the machine.
+// input goes to failed; its end is not the end of the machine, but see endKey.
 func (in *input) start(ctx context.Context, b *board.Board, failed func(error)) {
 	if in.r == nil {
 		return

@@ -7,9 +7,11 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
-// What is held for the terminal comes out of it whole, once the guest has opened that, and its end after it.
+// What is held for the terminal comes out of it whole, once the guest has opened that, and after it the key that says that it has ended, until
+// the machine ends.
 func TestInputWaitsForTheTerminal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		text := strings.Repeat("typed ahead ", 20_000) // more than is read ahead
@@ -30,9 +32,11 @@ func TestInputWaitsForTheTerminal(t *testing.T) {
 		}
 		in.mu.Unlock()
 		in.toTerminal()
-		in.toTerminal() // at a reboot
-		if s := <-got; s != text {
-			t.Errorf("%d bytes of %d came out", len(s), len(text))
+		in.toTerminal()            // at a reboot
+		time.Sleep(5*endEvery - 1) // in no time: see synctest
+		in.close()
+		if s := <-got; s != text+"\n"+strings.Repeat("\x04", 5) {
+			t.Errorf("%d bytes of %d came out, the last %q", len(s), len(text), s[max(0, len(s)-10):])
 		}
 	})
 }

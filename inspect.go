@@ -26,7 +26,7 @@ func (m *Machine) inspect(cfg *Config) (jit.Options, error) {
 		}
 		return jit.Options{}, fmt.Errorf("%s: engine %s generates none; it takes the translator, --engine jit on linux/amd64", what, m.engine)
 	}
-	var o jit.Options
+	o := jit.Options{Count: cfg.Stats}
 	if cfg.JIT != "" {
 		if err := o.Set(cfg.JIT); err != nil {
 			return jit.Options{}, err

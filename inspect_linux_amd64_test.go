@@ -20,7 +20,7 @@ func TestPerfMapAndDumpCodeNameSymbols(t *testing.T) {
 	symbols := file(t, "symbols", []byte("0000000080000000 T start\n0000000080100000 T far\n"))
 	var listing bytes.Buffer
 	m, err := New(Config{
-		Memory: 8 << 20, Engine: "jit", PerfMap: true, Symbols: []Symbols{{Path: symbols}},
+		Memory: 8 << 20, Engine: "jit", Stats: true, PerfMap: true, Symbols: []Symbols{{Path: symbols}},
 		Bios:     firmware(t, func(a *asm.Assembler) { a.Nop(); finish(a, 0x5555) }),
 		DumpCode: &DumpCode{At: []uint64{0x8000_0000}, To: &listing},
 	})
@@ -32,7 +32,7 @@ func TestPerfMapAndDumpCodeNameSymbols(t *testing.T) {
 		t.Errorf("%+v, %v", status, err)
 	}
 	s := m.Stats().String()
-	for _, want := range []string{"engine jit\n", "translator\n", "exits from generated code\n", "blocks compiled", "translator's settings\n"} {
+	for _, want := range []string{"engine jit\n", "translator\n", "loads and stores in generated code\n", "exits from generated code\n", "blocks compiled", "translator's settings\n"} {
 		if !strings.Contains(s, want) {
 			t.Errorf("no %q in the figures:\n%s", want, s)
 		}

@@ -27,7 +27,6 @@ type runFlags struct {
 	image   string
 	timeout time.Duration
 	level   levelFlag
-	stats   bool
 	symbols symbolsFlag
 	dump    dumpFlag
 }
@@ -39,8 +38,9 @@ func newRun(std stdio) *cobra.Command {
 		Short: "Boot a machine to a shell, or to run one command",
 		Long: `Boot a machine.
 
-Without COMMAND the terminal is the machine's console, and Ctrl-A x ends it (Ctrl-A h lists the keys). With COMMAND its
-output is vm's, standard input reaches it when that is no terminal, and vm exits with its exit status.
+Without COMMAND the terminal is the machine's console, and Ctrl-A x ends it (Ctrl-A h lists the keys); a standard input that is no
+terminal feeds the console too, and its end ends the shell of the image. With COMMAND its output is vm's, standard input
+reaches it when that is no terminal, and vm exits with its exit status.
 
 Exit status: the guest's own; 124 when --timeout passed; 125 when vm itself failed; 128+N when signal N ended vm.`,
 		Example: `  vm run
@@ -76,10 +76,10 @@ Exit status: the guest's own; 124 when --timeout passed; 125 when vm itself fail
 	flags.BoolVar(&f.cfg.NoReboot, "no-reboot", false, "end when the guest reboots")
 	flags.DurationVar(&f.timeout, "timeout", 0, "end the machine after this time, with exit status 124 (default never)")
 	flags.Var(&f.level, "log-level", "what to tell on stderr: debug, info, warn, error")
-	flags.BoolVar(&f.stats, "stats", false, "print what the machine did, on stderr, at its end")
+	flags.BoolVar(&f.cfg.Stats, "stats", false, "print what the machine did, on stderr, at its end; what is counted for it costs some speed")
 	flags.BoolVar(&f.cfg.PerfMap, "perfmap", false, "name generated code for Linux perf by guest symbols, in /tmp/perf-PID.map")
 	flags.Var(&f.symbols, "symbols", "names for --perfmap and --dump-code: an ELF file, loaded at ADDR, or a guest's /proc/kallsyms; repeatable")
-	flags.Var(&f.dump, "dump-code", "list the translations with an instruction at PC, a hexadecimal guest address, on stderr; repeatable")
+	flags.Var(&f.dump, "dump-code", "list the translations of both tiers with an instruction at PC, a hexadecimal guest address, on stderr; repeatable")
 	return cmd
 }
 
@@ -135,7 +135,7 @@ func (f *runFlags) run(ctx context.Context, command []string, std stdio) (err er
 		defer done()
 	}
 	status, err := m.Run(ctx)
-	if f.stats {
+	if f.cfg.Stats {
 		fmt.Fprintln(console.Messages(), m.Stats())
 	}
 	if err != nil && ctx.Err() != nil {

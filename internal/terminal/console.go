@@ -11,7 +11,7 @@ import (
 )
 
 // Console is the terminal, or what stands in for one, that a machine's console is on. When in is no terminal there is no raw mode
-// and there are no keys: its bytes go to the guest, and its end is no end of the machine.
+// and there are no keys: its bytes go to the guest, and what its end means is for the machine to say.
 type Console struct {
 	in, out, err *os.File
 	mu           sync.Mutex // guards raw

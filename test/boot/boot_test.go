@@ -1,7 +1,8 @@
 // Package boot tests the whole product as a user meets it: the vm binary, Debian's kernel, real disks, real firmware.
 //
-// Run it with -vm PATH; without, every test here is skipped. -engine NAME is for another engine than the host's default. It needs the default guest (obtained once), and the Debian
-// packages e2fsprogs, opensbi and u-boot-qemu; in CI (environment variable CI) a missing one is a failure.
+// Run it with -vm PATH; without, every test here is skipped. -engine NAME is for another engine than the host's default, -jit SETTINGS for other
+// settings of the translator. It needs the default guest (obtained once), and the Debian packages e2fsprogs, opensbi and u-boot-qemu; in CI
+// (environment variable CI) a missing one is a failure.
 package boot
 
 import (
@@ -22,14 +23,22 @@ import (
 var (
 	vmPath     = flag.String("vm", "", "the vm binary to test")
 	engineName = flag.String("engine", "", "the engine to run the guests with; empty for vm's own choice")
+	settings   = flag.String("jit", "", "settings of the translator, as vm run --jit has them")
 )
 
-// withEngine adds the engine to the arguments of a vm run.
+// withEngine adds the engine and its settings to the arguments of a vm run.
 func withEngine(args []string) []string {
-	if *engineName == "" || len(args) == 0 || args[0] != "run" {
+	if len(args) == 0 || args[0] != "run" {
 		return args
 	}
-	return append([]string{"run", "--engine", *engineName}, args[1:]...)
+	run := []string{"run"}
+	if *engineName != "" {
+		run = append(run, "--engine", *engineName)
+	}
+	if *settings != "" {
+		run = append(run, "--jit", *settings)
+	}
+	return append(run, args[1:]...)
 }
 
 func TestMain(m *testing.M) {
@@ -136,11 +145,33 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// Without a terminal the shell reads its input all the same: nothing that arrives while the guest boots is lost.
+// Without a terminal the shell reads its input all the same: nothing that arrives while the guest boots is lost. It ends with its input, with the status
+// of the last command, and so does what it runs.
 func TestPipedShell(t *testing.T) {
-	r := vm(t, strings.NewReader("echo first $((1+1))\nuname -m\nexit 4\n"), "run")
-	if r.code != 4 || !strings.Contains(r.stdout, "first 2") || !strings.Contains(r.stdout, "riscv64") {
-		t.Fatalf("exit %d\n%s\n%s", r.code, r.stdout, r.stderr)
+	for _, c := range []struct {
+		name  string
+		stdin io.Reader
+		code  int
+		want  []string
+	}{
+		{"exit", strings.NewReader("echo first $((1+1))\nuname -m\nexit 4\n"), 4, []string{"first 2", "riscv64"}},
+		{"end", strings.NewReader("cat; echo second $((1+2)); sh -c 'exit 5'"), 5, []string{"second 3"}},
+		{"nothing", nil, 0, []string{"~ #"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := vm(t, c.stdin, "run")
+			if r.code != c.code {
+				t.Errorf("exit %d, want %d", r.code, c.code)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(r.stdout, want) {
+					t.Errorf("no %q", want)
+				}
+			}
+			if t.Failed() {
+				t.Logf("%s\n%s", r.stdout, r.stderr)
+			}
+		})
 	}
 }
 

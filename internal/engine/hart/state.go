@@ -103,6 +103,7 @@ type Hot struct {
 	ZeroFast                                 uint64       // as Hart.ZeroAllowed says
 	Raw                                      [32]uint64   // the host's registers where an access has faulted: general ones, then SSE ones
 	Fault                                    Fault
+	Counted                                  [8]uint64 // loads and stores, where generated code counts them: amd64.Count
 }
 
 // Fault is what the translator's handler of faults writes down: where one was in generated code, what was accessed, and the host's error code.

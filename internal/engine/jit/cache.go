@@ -123,6 +123,7 @@ type Options struct {
 	Tier     Tier        // what is done with hot code
 	Region   RegionOptions
 	Mirror   Mirroring // which address spaces the host's processor translates
+	Count    bool      // loads and stores are counted, which costs speed: see Engine.Report
 	Warm     int       // samples of where a hart is that give an address space a mirror; 0 for the default
 }
 
@@ -158,6 +159,7 @@ func NewMachine(ram *memory.RAM, o Options) (*Machine, error) {
 	if err := m.start(asm.Host()&^o.Without, o.Pages); err != nil {
 		return nil, errors.Join(err, m.release())
 	}
+	m.compiler.Counting = o.Count
 	if o.Warm == 0 {
 		o.Warm = defaultWarm
 	}
@@ -430,7 +432,7 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 	m.stats.compiled(b, len(out.Bytes), time.Since(m.began)-began)
 	m.nameBlock(va, p.gpa+uint64(off), mem.Addr, len(out.Bytes))
 	if m.tier.mode == TierOptimized && !plain {
-		m.optimizeNow(p, off)
+		m.optimizeNow(p, off, va)
 	}
 	return outer, inner, false, nil
 }

@@ -1,6 +1,7 @@
 package jit
 
-// Listings of translations, for --dump-code: guest instructions, intermediate form and host code side by side.
+// Listings of translations, for --dump-code: guest instructions, intermediate form and host code side by side. What is here is of the first tier,
+// and what the tiers have in common.
 
 import (
 	"bytes"
@@ -15,6 +16,7 @@ import (
 	"github.com/vmproject/vm/internal/engine/jit/amd64"
 	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
 	"github.com/vmproject/vm/internal/engine/jit/ir"
+	"github.com/vmproject/vm/internal/engine/jit/opt"
 	"github.com/vmproject/vm/internal/engine/riscv"
 	"github.com/vmproject/vm/internal/memory"
 )
@@ -36,14 +38,19 @@ type dumper struct {
 	done   int
 }
 
-// listing is one translation on its way through the compiler.
+// open says that there may be listings. Nil: nobody wants any.
+func (d *dumper) open() bool { return d != nil && d.done < maxListings }
+
+// listing is one translation on its way through the compiler: a block, or a region (dump_region.go).
 type listing struct {
 	d       *dumper
 	c       *amd64.Compiler
-	b       *ir.Block
 	va, gpa uint64 // of the page
 	guest   []guestInst
 	host    []hostInst
+
+	b *ir.Block
+	r *opt.Region
 }
 
 type guestInst struct {
@@ -59,15 +66,20 @@ type hostInst struct {
 // begin prepares the listing of a block that is about to be compiled, whose first instruction is at va for the hart that asked, and whose page
 // has some bytes. It is nil if nobody wants it.
 func (d *dumper) begin(c *amd64.Compiler, b *ir.Block, va uint64, page []byte) *listing {
-	if d == nil || d.done == maxListings {
+	if !d.open() {
 		return nil
 	}
-	l := &listing{d: d, c: c, b: b, va: va &^ memory.PageMask, gpa: b.Page, guest: guestOf(b, page)}
-	if !d.All && !slices.ContainsFunc(d.At, l.contains) {
+	l := &listing{d: d, c: c, va: va &^ memory.PageMask, gpa: b.Page, guest: guestOf(b, page), b: b}
+	return l.wanted()
+}
+
+// wanted lets the compiler tell what it emits, if somebody wants the listing; else it is nil.
+func (l *listing) wanted() *listing {
+	if d := l.d; !d.All && !slices.ContainsFunc(d.At, l.contains) {
 		return nil
 	}
-	c.Marking = true
-	c.Trace = func(at int, i asm.Inst) { l.host = append(l.host, hostInst{at, i}) }
+	l.c.Marking = true
+	l.c.Trace = func(at int, i asm.Inst) { l.host = append(l.host, hostInst{at, i}) }
 	return l
 }
 
@@ -98,16 +110,22 @@ func guestOf(b *ir.Block, page []byte) []guestInst {
 	for off := int(b.Start); len(list) < n && off < memory.PageSize; {
 		raw, ok := raws[off]
 		if !ok {
-			raw = uint32(binary.LittleEndian.Uint16(page[off:]))
-			if raw&3 == 3 && off+4 <= memory.PageSize {
-				raw = binary.LittleEndian.Uint32(page[off:])
-			}
+			raw = rawAt(page, off)
 		}
 		i := riscv.Decode(raw)
 		list = append(list, guestInst{off, i})
 		off += int(i.Len)
 	}
 	return list
+}
+
+// rawAt is the encoding at an offset of a page.
+func rawAt(page []byte, off int) uint32 {
+	raw := uint32(binary.LittleEndian.Uint16(page[off:]))
+	if raw&3 == 3 && off+4 <= memory.PageSize {
+		raw = binary.LittleEndian.Uint32(page[off:])
+	}
+	return raw
 }
 
 // end writes the listing.
@@ -119,78 +137,93 @@ func (l *listing) end(out amd64.Code, routines *amd64.Routines, at uintptr) {
 	if out.Bytes == nil {
 		return // it did not fit
 	}
-	start := l.va + uint64(l.b.Start)
-	name, kind := "", ""
-	if l.d.symbol != nil {
-		if s, ok := l.d.symbol(start); ok {
-			name = " " + s
-		}
-	}
-	if l.b.Plain {
-		kind = ", without groups"
-	}
 	var t bytes.Buffer
-	fmt.Fprintf(&t, "block at %#x%s, physical %#x%s: %d guest instructions, %d bytes of code at %#x, inner entry +%#x\n",
-		start, name, l.gpa+uint64(l.b.Start), kind, len(l.guest), len(out.Bytes), at, out.Inner)
-	fmt.Fprintf(&t, "registers: %s\n", amd64.Pinned())
-	l.table(&t, out, routines)
+	if l.r != nil {
+		l.region(&t, out, routines, at)
+	} else {
+		l.block(&t, out, routines, at)
+	}
 	t.WriteByte('\n')
 	if l.d.done++; l.d.done == maxListings {
-		fmt.Fprintf(&t, "%d blocks are listed: no more will be\n", maxListings)
+		fmt.Fprintf(&t, "%d translations are listed: no more will be\n", maxListings)
 	}
 	_, _ = l.d.To.Write(t.Bytes())
 }
 
-// table is a row for each host instruction. What it was made of stands in the first row of each.
-func (l *listing) table(t *bytes.Buffer, out amd64.Code, routines *amd64.Routines) {
-	row := func(guest, inst, host string) {
-		t.WriteString(strings.TrimRight(fmt.Sprintf("  %-50s %-46s %s", guest, inst, host), " ") + "\n")
+// start says where a translation begins: "0x80000000 main, physical 0x80000000".
+func (l *listing) start(off uint16) string {
+	va, name := l.va+uint64(off), ""
+	if l.d.symbol != nil {
+		if s, ok := l.d.symbol(va); ok {
+			name = " " + s
+		}
 	}
-	row("guest", "intermediate form", "host")
-	guest, host := l.guest, l.host
-	nextGuest := func() string {
+	return fmt.Sprintf("%#x%s, physical %#x", va, name, l.gpa+uint64(off))
+}
+
+// block is a row for each host instruction. What it was made of stands in the first row of each.
+func (l *listing) block(t *bytes.Buffer, out amd64.Code, routines *amd64.Routines, at uintptr) {
+	kind := ""
+	if l.b.Plain {
+		kind = ", without groups"
+	}
+	fmt.Fprintf(t, "block at %s%s: %d guest instructions, %d bytes of code at %#x, inner entry +%#x\n",
+		l.start(l.b.Start), kind, len(l.guest), len(out.Bytes), at, out.Inner)
+	fmt.Fprintf(t, "registers: %s\n", amd64.Pinned())
+	rows := l.table(t, 46, routines)
+	guest := l.guest
+	next := func() string {
 		g := guest[0]
 		guest = guest[1:]
-		va := l.va + uint64(g.off)
-		return fmt.Sprintf("%x  %s", va, riscv.Disassemble(g.inst, va))
-	}
-	// rows writes the host instructions up to an offset.
-	rows := func(g, inst string, end int) {
-		for first := true; first || len(host) > 0 && host[0].at < end; first = false {
-			text := ""
-			if len(host) > 0 && host[0].at < end {
-				text = fmt.Sprintf("+%03x  %s", host[0].at, l.text(host[0].inst, routines))
-				host = host[1:]
-			}
-			row(g, inst, text)
-			g, inst = "", ""
-		}
+		return l.guestText(g)
 	}
 	if len(out.Marks) > 0 {
 		rows("", "(entry)", out.Marks[0].At)
 	}
 	for k, m := range out.Marks {
-		end := len(out.Bytes)
-		if k+1 < len(out.Marks) {
-			end = out.Marks[k+1].At
-		}
+		end := out.End(k)
 		if m.Inst >= len(l.b.Insts) {
 			rows("", "(out of line)", end)
 			continue
 		}
 		in := &l.b.Insts[m.Inst]
 		for len(guest) > 0 && guest[0].off < int(in.Off) {
-			row(nextGuest(), "", "") // it became nothing
+			rows(next(), "", 0) // it became nothing
 		}
 		g := ""
 		if len(guest) > 0 && guest[0].off == int(in.Off) {
-			g = nextGuest()
+			g = next()
 		}
 		rows(g, in.String(), end)
 	}
 	for len(guest) > 0 {
-		row(nextGuest(), "", "")
+		rows(next(), "", 0)
 	}
+}
+
+// table begins a table, whose second column has a width. What it returns writes the rows of the host instructions up to an offset, or one without any.
+func (l *listing) table(t *bytes.Buffer, width int, routines *amd64.Routines) func(guest, inst string, end int) {
+	row := func(guest, inst, host string) {
+		t.WriteString(strings.TrimRight(fmt.Sprintf("  %-50s %-*s %s", guest, width, inst, host), " ") + "\n")
+	}
+	row("guest", "intermediate form", "host")
+	host := l.host
+	return func(guest, inst string, end int) {
+		for first := true; first || len(host) > 0 && host[0].at < end; first = false {
+			text := ""
+			if len(host) > 0 && host[0].at < end {
+				text = fmt.Sprintf("+%03x  %s", host[0].at, l.text(host[0].inst, routines))
+				host = host[1:]
+			}
+			row(guest, inst, text)
+			guest, inst = "", ""
+		}
+	}
+}
+
+func (l *listing) guestText(g guestInst) string {
+	va := l.va + uint64(g.off)
+	return fmt.Sprintf("%x  %s", va, riscv.Disassemble(g.inst, va))
 }
 
 var (

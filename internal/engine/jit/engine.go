@@ -109,7 +109,7 @@ func (e *Engine) Reset() {
 func (e *Engine) Run() engine.Exit {
 	for {
 		if exit, exited, _ := e.run(1<<62, slice+int64(e.samples.jitter())); exited {
-			e.takeTraps()
+			e.takeCounts()
 			return exit
 		}
 	}
@@ -118,7 +118,7 @@ func (e *Engine) Run() engine.Exit {
 // RunFor is Run with an end: it starts about n instructions, one at least, and returns false when it has.
 func (e *Engine) RunFor(n uint64) (exit engine.Exit, exited bool) {
 	exit, exited, _ = e.run(int64(min(n, 1<<62)), 0)
-	e.takeTraps()
+	e.takeCounts()
 	return exit, exited
 }
 

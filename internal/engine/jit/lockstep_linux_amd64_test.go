@@ -102,7 +102,7 @@ func TestLockStepOfLess(t *testing.T) {
 		evicts bool
 	}{
 		{"blocks of 1", jit.Options{CodeSize: 4 << 20, MaxGuest: 1}, false},
-		{"blocks of 4", jit.Options{CodeSize: 4 << 20, MaxGuest: 4}, false},
+		{"blocks of 4, that count", jit.Options{CodeSize: 4 << 20, MaxGuest: 4, Count: true}, false},
 		{"a processor without extensions", jit.Options{CodeSize: 4 << 20, Without: ^asm.Feature(0)}, false},
 		{"a processor without FMA and BMI", jit.Options{CodeSize: 4 << 20, Without: asm.HasFMA | asm.HasBMI1 | asm.HasBMI2}, false},
 		{"mirrors", jit.Options{CodeSize: 4 << 20, Mirror: jit.MirrorAlways}, false},

@@ -3,7 +3,7 @@ package jit
 // What the translator did.
 //
 // What a machine shares is counted under its lock, when it translates; the rest by each hart, on its way out of generated code. Inside of
-// generated code nothing is counted but exceptions, so that hits of the TLB and of the jump caches are not known.
+// generated code nothing is counted but exceptions and walks, and with Options.Count loads and stores. Hits of the jump caches are not known.
 
 import (
 	"cmp"
@@ -60,6 +60,7 @@ type counts struct {
 	stepped uint64               // instructions that the interpreter executed one by one
 	steps   [riscv.NumOps]uint64 // of those, by operation, by samples
 	traps   uint64               // exceptions taken in generated code
+	access  [amd64.NumCounts]uint64
 	mirrors mirrorCounts
 }
 
@@ -87,6 +88,9 @@ func (c *counts) add(d *counts) {
 	}
 	for i, n := range d.steps {
 		c.steps[i] += n
+	}
+	for i, n := range d.access {
+		c.access[i] += n
 	}
 	c.stepped += d.stepped
 	c.traps += d.traps
@@ -122,8 +126,8 @@ func (e *Engine) sampleStep() {
 	e.steps[op] += sampleEvery
 }
 
-// takeTraps adds the exceptions that generated code took, and its walks, to those that the hart counts.
-func (e *Engine) takeTraps() {
+// takeCounts adds the exceptions that generated code took, and its walks, to those that the hart counts, and takes what else it counted.
+func (e *Engine) takeCounts() {
 	e.h.Stats.Walks += e.h.Walks
 	e.h.Stats.Fills += e.h.Walks
 	e.h.Walks = 0
@@ -133,6 +137,10 @@ func (e *Engine) takeTraps() {
 			e.h.Stats.Exceptions[cause] += n
 			e.traps += n
 		}
+	}
+	for i := range e.access {
+		e.access[i] += e.h.Counted[i]
+		e.h.Counted[i] = 0
 	}
 }
 
@@ -154,8 +162,8 @@ func (m *Machine) report() []engine.Section {
 	for k, n := range sum.exits {
 		exits.Figures = append(exits.Figures, count(amd64.Kind(k).String(), n))
 	}
-	exits.Figures = append(exits.Figures, engine.Figure{Name: "TLB hits, look-up hits", Value: "not counted"})
-	return []engine.Section{
+	exits.Figures = append(exits.Figures, engine.Figure{Name: "look-up hits", Value: "not counted"})
+	sections := []engine.Section{
 		{Name: "translator", Figures: []engine.Figure{
 			count("blocks compiled", s.Blocks),
 			count("of those, without groups", s.Plain),
@@ -197,6 +205,22 @@ func (m *Machine) report() []engine.Section {
 			{Name: "host features", Value: m.compiler.Features().String()},
 		}},
 	}
+	if m.compiler.Counting {
+		sections = slices.Insert(sections, 2, accesses(&sum.access))
+	}
+	return sections
+}
+
+// accesses tells of loads and stores in generated code.
+func accesses(n *[amd64.NumCounts]uint64) engine.Section {
+	return engine.Section{Name: "loads and stores in generated code", Figures: []engine.Figure{
+		count("TLB hits, loads", n[amd64.CountLoads]-n[amd64.CountLoadsMissed]),
+		count("not in line, loads", n[amd64.CountLoadsMissed]),
+		count("TLB hits, stores", n[amd64.CountStores]-n[amd64.CountStoresMissed]),
+		count("not in line, stores", n[amd64.CountStoresMissed]),
+		count("by a look-up made for several", n[amd64.CountShared]),
+		count("in mirrors, without look-ups", n[amd64.CountMirrored]),
+	}}
 }
 
 // interpreted tells what the interpreter executed one by one.

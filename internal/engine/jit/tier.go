@@ -57,12 +57,18 @@ type place struct {
 	off  uint16
 }
 
+// request is a place that is hot, and its address for the hart that was there: in listings.
+type request struct {
+	place
+	va uint64
+}
+
 // tier is the optimizing tier of a machine.
 type tier struct {
 	mode   Tier
 	set    RegionOptions
 	mirror Mirroring
-	queue  chan place
+	queue  chan request
 	once   sync.Once
 	done   chan struct{}
 }
@@ -78,7 +84,7 @@ func (t *tier) init(o *Options) {
 	if t.set.Threshold == 0 {
 		t.set.Threshold = defaultThreshold
 	}
-	t.queue = make(chan place, maxRequests)
+	t.queue = make(chan request, maxRequests)
 	t.done = make(chan struct{})
 }
 
@@ -136,14 +142,14 @@ func (e *Engine) sample() {
 	}
 	t.once.Do(func() { go e.m.optimizer(t.queue) })
 	select {
-	case t.queue <- at:
+	case t.queue <- request{at, h.PC}:
 	default:
 		e.seen[at]-- // later
 	}
 }
 
 // optimizer makes the regions that are asked for.
-func (m *Machine) optimizer(queue <-chan place) {
+func (m *Machine) optimizer(queue <-chan request) {
 	defer close(m.tier.done)
 	for at := range queue {
 		m.optimize(at)
@@ -151,7 +157,7 @@ func (m *Machine) optimizer(queue <-chan place) {
 }
 
 // optimize makes the region around a place, unless it has one.
-func (m *Machine) optimize(at place) {
+func (m *Machine) optimize(at request) {
 	began := time.Now()
 	m.mu.Lock()
 	p := m.pages[at.page]
@@ -189,7 +195,7 @@ func (m *Machine) optimize(at place) {
 		return
 	}
 	began = time.Now()
-	m.install(p, r)
+	m.install(p, r, s, at.va)
 	m.stats.RegionTime += took + time.Since(began)
 }
 
@@ -215,8 +221,8 @@ func plan(s *opt.Source) *opt.Region {
 	return r
 }
 
-// optimizeNow is for tests. The lock is held.
-func (m *Machine) optimizeNow(p *page, off uint16) {
+// optimizeNow is for tests. The lock is held; va is the address of the place.
+func (m *Machine) optimizeNow(p *page, off uint16, va uint64) {
 	if p.regions[off] {
 		return
 	}
@@ -225,12 +231,12 @@ func (m *Machine) optimizeNow(p *page, off uint16) {
 		return
 	}
 	if r := plan(s); r != nil {
-		m.install(p, r)
+		m.install(p, r, s, va)
 	}
 }
 
-// install writes the code of a region and lets it take over. The lock is held.
-func (m *Machine) install(p *page, r *opt.Region) {
+// install writes the code of a region, made of a source, and lets it take over. va is an address in the page, for listings. The lock is held.
+func (m *Machine) install(p *page, r *opt.Region, s *opt.Source, va uint64) {
 	if m.region == nil || m.region.Room() < maxRegion {
 		if m.region != nil {
 			m.region.Seal()
@@ -247,6 +253,7 @@ func (m *Machine) install(p *page, r *opt.Region) {
 	base := uintptr(m.arena.Base())
 	old := code.Addr(base + uintptr(p.inner.get(off)))
 	m.compiler.Mirrored = p.mode == mirrorMode
+	listing := m.dump.beginRegion(m.compiler, r, s, va)
 	out, err := m.compiler.CompileRegion(r, mem.Bytes, uintptr(mem.Addr), uintptr(old)+amd64.PatchSize, func(target int32, plain bool) (uintptr, bool) {
 		entries := &p.inner
 		if plain {
@@ -255,6 +262,7 @@ func (m *Machine) install(p *page, r *opt.Region) {
 		at := entries.get(uint16(target))
 		return base + uintptr(at), at != 0
 	})
+	listing.end(out, &m.routines, uintptr(mem.Addr))
 	if err != nil {
 		m.region.Trim(0)
 		m.stats.RegionsRefused++

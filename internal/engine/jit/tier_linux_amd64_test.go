@@ -22,7 +22,7 @@ func regionSettings() []jit.Options {
 	o := jit.Options{CodeSize: 16 << 20, Tier: jit.TierOptimized}
 	var list []jit.Options
 	for _, guest := range []int{1, 3, 20, 0} {
-		o.Region.Guest = guest
+		o.Region.Guest, o.Count = guest, guest == 20
 		list = append(list, o)
 	}
 	mirrored := o

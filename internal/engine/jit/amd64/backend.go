@@ -36,6 +36,8 @@ type Compiler struct {
 	marks     []Mark
 	Marking   bool // record where each instruction begins, for --dump-code
 
+	Counting bool // loads and stores are counted: see count.go
+
 	Patchable bool // entries can be replaced: see PatchSize
 
 	Mirrored  bool // the code executes in a mirrored address space: see mirror.go
@@ -69,8 +71,16 @@ type piece struct {
 
 // Mark says where the code of an instruction begins.
 type Mark struct {
-	At   int // offset in the code
-	Inst int // index in Block.Insts; their number for what is out of line
+	At   int  // offset in the code
+	Inst int  // index in Block.Insts; their number for what is out of line. In a region: the position
+	Cold bool // in a region: the rest of it, out of line
+}
+
+// mark makes one here.
+func (c *Compiler) mark(inst int, cold bool) {
+	if c.Marking {
+		c.marks = append(c.marks, Mark{c.Pos(), inst, cold})
+	}
 }
 
 // Code is what Compile made: offsets are from the start of the code.
@@ -80,6 +90,14 @@ type Code struct {
 	Entries      []Entry // others than the start
 	Marks        []Mark
 	Faults       []Fault // in order
+}
+
+// End is where the code of a mark ends.
+func (c *Code) End(mark int) int {
+	if mark+1 < len(c.Marks) {
+		return c.Marks[mark+1].At
+	}
+	return len(c.Bytes)
 }
 
 // Entry is a place where a block can be entered.
@@ -117,9 +135,7 @@ func (c *Compiler) Compile(b *ir.Block, buf []byte, at uintptr, resolve func(tar
 	c.inner = c.Here()
 	c.Nop(c.patchable())
 	for i := range b.Insts {
-		if c.Marking {
-			c.marks = append(c.marks, Mark{c.Pos(), i})
-		}
+		c.mark(i, false)
 		in := &b.Insts[i]
 		f := emitters[in.Op]
 		if f == nil {
@@ -130,9 +146,7 @@ func (c *Compiler) Compile(b *ir.Block, buf []byte, at uintptr, resolve func(tar
 			c.follow(in)
 		}
 	}
-	if c.Marking {
-		c.marks = append(c.marks, Mark{c.Pos(), len(b.Insts)})
-	}
+	c.mark(len(b.Insts), false)
 	for i := 0; i < len(c.later); i++ { // pieces may add pieces, and move the list: p then points to what was one, and is as it was
 		p := &c.later[i]
 		c.Bind(p.label)

@@ -36,6 +36,7 @@ const (
 
 // lookup leaves in tmp the host address of A+Imm, for an access of n bytes. slow is the piece for a miss, which comes back to its label again.
 func (c *Compiler) lookup(a ir.Var, imm, n int64, table int32, slow *piece) {
+	c.countLookup(table)
 	slow.again, slow.table = c.Here(), table
 	if r, ok := pinned(a); ok {
 		if imm != 0 {
@@ -66,6 +67,7 @@ func zeroBlock(c *Compiler, in *ir.Inst) {
 	c.RM(asm.MOV, asm.S64, tmp2, state(offPriv))
 	c.RR(asm.BT, asm.S64, tmp, tmp2)
 	c.Jcc(asm.CondAE, c.stepLabel(in))
+	c.countLookup(offStores)
 	again := c.Here()
 	c.load(tmp, in.A)
 	c.RI(asm.AND, asm.S64, tmp, -hart.CacheBlock)
@@ -107,6 +109,7 @@ func (c *Compiler) translate(table int32, n int64, miss asm.Label) {
 // missPiece is the slow path of an access: the routine fills the entry and returns, or does not return. On entry tmp is address XOR tag, and tmp2
 // the distance of the entry. What the routine has to know lies behind the call.
 func missPiece(c *Compiler, p *piece) {
+	c.countMissed(p.table)
 	if c.region != nil {
 		c.regionMiss(p)
 		return
@@ -124,17 +127,19 @@ func (c *Compiler) place(in *ir.Inst) uint64 {
 // hostAddress is the operand for an access: through the group, or by a look-up.
 func (c *Compiler) hostAddress(in *ir.Inst, store bool) asm.Mem {
 	if c.isDirect {
+		c.count(CountShared)
 		c.isDirect = false
 		return c.direct
 	}
-	if in.Has(ir.Grouped) && c.region != nil {
-		return asm.At(c.use(in.A, tmp), int32(in.Imm))
+	if in.Has(ir.Grouped) {
+		c.count(CountShared)
+		if c.region != nil {
+			return asm.At(c.use(in.A, tmp), int32(in.Imm))
+		}
+		return asm.At(group, int32(in.Imm))
 	}
 	if c.Mirrored {
 		return c.mirrored(in)
-	}
-	if in.Has(ir.Grouped) {
-		return asm.At(group, int32(in.Imm))
 	}
 	table, routine := offLoads, c.routines.MissLoadAt
 	if store {
@@ -198,6 +203,7 @@ func groupCheck(c *Compiler, in *ir.Inst) {
 
 // groupPiece is the slow path of a group's check: over the end of the page, or not there, of which only the latter can be mended.
 func groupPiece(c *Compiler, p *piece) {
+	c.countMissed(p.table)
 	plain := c.add(plainPiece, &p.in).label
 	c.RR(asm.MOV, asm.S32, group, tmp) // the tag's low bits are 0
 	c.RI(asm.AND, asm.S32, group, memory.PageMask)

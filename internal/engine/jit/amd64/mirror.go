@@ -36,6 +36,7 @@ type drifts [ir.NumInt]int32
 
 // mirrored is the operand of an access to the mirror.
 func (c *Compiler) mirrored(in *ir.Inst) asm.Mem {
+	c.count(CountMirrored)
 	step := c.stepLabel(in)
 	switch {
 	case in.A == ir.Zero, c.region == nil && c.drifts[in.A] != 0, c.region != nil && c.compared:

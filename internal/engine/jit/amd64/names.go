@@ -9,6 +9,7 @@ import (
 
 	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
 	"github.com/vmproject/vm/internal/engine/jit/ir"
+	"github.com/vmproject/vm/internal/engine/jit/opt"
 )
 
 var kindNames = [NumKinds]string{
@@ -42,6 +43,26 @@ func Pinned() string {
 		if r != unpinned {
 			list = append(list, fmt.Sprintf("%v=%v", ir.F(uint8(i)), asm.XMM(r)))
 		}
+	}
+	return strings.Join(list, " ")
+}
+
+// Kept says where a value of a region is: "rsi", "rsi [x12]", "[spill 3]", or nothing.
+func Kept(v *opt.Value) string {
+	var list []string
+	switch {
+	case v.Reg < 0:
+	case v.Float():
+		list = append(list, asm.XMM(v.Reg).String())
+	default:
+		list = append(list, asm.Reg(v.Reg).String())
+	}
+	switch {
+	case v.Home < 0:
+	case v.Home < int(ir.NumVars):
+		list = append(list, fmt.Sprintf("[%v]", ir.Var(v.Home)))
+	default:
+		list = append(list, fmt.Sprintf("[spill %d]", v.Home-int(ir.NumVars)))
 	}
 	return strings.Join(list, " ")
 }

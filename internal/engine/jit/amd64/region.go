@@ -101,6 +101,7 @@ func (c *Compiler) CompileRegion(r *opt.Region, buf []byte, at, fallback uintptr
 	c.region = r
 	defer func() { c.region, c.exit, c.narrow = nil, exitPoint{}, false }()
 
+	c.mark(r.Entry.EndPos(), false)
 	outer := c.Pos()
 	c.outer(uint16(r.Head.Off))
 	inner := c.Pos()
@@ -150,18 +151,21 @@ func (c *Compiler) CompileRegion(r *opt.Region, buf []byte, at, fallback uintptr
 		c.Bind(labels[b])
 		c.deducted, c.boxed = -e.carry[b], 0
 		for _, v := range b.Values {
+			c.mark(v.Pos(), false)
 			e.value(v)
 		}
+		c.mark(b.EndPos(), false)
 		e.finish(b, next(r, i+1))
 	}
 	for i := 0; i < len(c.later); i++ {
 		p := c.later[i]
 		c.Bind(p.label)
 		c.deducted, c.exit = p.deducted, p.exit
+		c.mark(p.exit.pos, true)
 		p.emit(c, &p)
 	}
 	code, err := c.Finish()
-	return Code{code, outer, inner, nil, nil, c.faultsOf()}, err
+	return Code{code, outer, inner, nil, c.marks, c.faultsOf()}, err
 }
 
 func next(r *opt.Region, i int) *opt.Block {
@@ -325,6 +329,7 @@ func (e *regionEmitter) group(v *opt.Value, in *ir.Inst) {
 	missed := func(again asm.Label) func() {
 		i := *in
 		return func() { // over the end of the page, or not there
+			c.countMissed(table)
 			plain := c.cold(piece{emit: func(c *Compiler, p *piece) {
 				c.flush(p.exit)
 				c.settle(int(p.in.N))
@@ -354,6 +359,7 @@ func (e *regionEmitter) group(v *opt.Value, in *ir.Inst) {
 		}
 	}
 	if v.Cell == nil {
+		c.countLookup(table)
 		again := c.NewLabel()
 		l := c.outOfLine(missed(again))
 		c.Bind(again)
@@ -366,6 +372,7 @@ func (e *regionEmitter) group(v *opt.Value, in *ir.Inst) {
 	tag, host := variable(v.Cell.Tag), variable(v.Cell.Host)
 	again, ready := c.NewLabel(), c.NewLabel()
 	other := c.outOfLine(func() { // another page
+		c.countLookup(table)
 		c.Bind(again)
 		address()
 		c.entry(tmp2, tmp)

@@ -153,6 +153,8 @@ var (
 	offSunk    = disp(unsafe.Offsetof(hart.State{}.Sunk))
 	offSpill   = disp(unsafe.Offsetof(hart.State{}.Spill))
 
+	offCounted = disp(unsafe.Offsetof(hart.State{}.Counted))
+
 	offRaw     = disp(unsafe.Offsetof(hart.State{}.Raw))
 	offFault   = disp(unsafe.Offsetof(hart.State{}.Fault))
 	offFaultPC = offFault + int32(unsafe.Offsetof(hart.Fault{}.PC))

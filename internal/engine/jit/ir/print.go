@@ -76,6 +76,11 @@ var flagNames = []struct {
 
 // String is the instruction on one line. Addresses, [x10+0x8], and places, +0x120, are as Imm has them: a place is an offset in the page.
 func (i *Inst) String() string {
+	return i.Text(i.Dst.String(), i.A.String(), i.B.String(), i.C.String())
+}
+
+// Text is String with these names of what is in the variables. That of None says that there is nothing.
+func (i *Inst) Text(dst, a, b, c string) string {
 	var s strings.Builder
 	s.WriteString(i.Op.String())
 	if i.sized() {
@@ -86,16 +91,17 @@ func (i *Inst) String() string {
 			s.WriteString("." + f.name)
 		}
 	}
+	none := None.String()
 	arg := func(format string, args ...any) { fmt.Fprintf(&s, " "+format, args...) }
 	second := func() {
 		if i.Has(UseImm) {
 			arg("%s", hex(i.Imm))
-		} else if i.B != None {
-			arg("%v", i.B)
+		} else if b != none {
+			arg("%s", b)
 		}
 	}
-	if i.Dst != None && i.writes() {
-		arg("%v =", i.Dst)
+	if dst != none && i.writes() {
+		arg("%s =", dst)
 	}
 	switch i.Op {
 	case Nop, Entry, Step, Host, Fence, Pause, Ecall, TrapReturn, ReadTime:
@@ -104,31 +110,31 @@ func (i *Inst) String() string {
 	case Page:
 		arg("page%s", signed(i.Imm))
 	case Move:
-		arg("%v", i.A)
+		arg("%s", a)
 	case ShiftAdd, ShiftAddU:
-		arg("%v<<%d %v", i.A, i.Imm, i.B)
+		arg("%s<<%d %s", a, i.Imm, b)
 	case ShlU:
-		arg("%v %d", i.A, i.Imm)
+		arg("%s %d", a, i.Imm)
 	case Load, FLoad:
-		arg("[%v%s]", i.A, signed(i.Imm))
+		arg("[%s%s]", a, signed(i.Imm))
 	case Store, FStore:
-		arg("[%v%s] = %v", i.A, signed(i.Imm), i.B)
+		arg("[%s%s] = %s", a, signed(i.Imm), b)
 	case Group:
 		access := "read"
 		if i.Has(Signed) {
 			access = "write"
 		}
-		arg("[%v%s] %d bytes, %s", i.A, signed(i.Imm), i.Raw, access)
+		arg("[%s%s] %d bytes, %s", a, signed(i.Imm), i.Raw, access)
 	case LoadReserved, ZeroBlock:
-		arg("[%v]", i.A)
+		arg("[%s]", a)
 	case StoreConditional, AtomicSwap, AtomicAdd, AtomicXor, AtomicAnd, AtomicOr, AtomicMinS, AtomicMaxS, AtomicMinU, AtomicMaxU, CompareSwap:
-		arg("[%v] %v", i.A, i.B)
+		arg("[%s] %s", a, b)
 	case Branch:
-		arg("%v %v %v to %s", i.A, i.Cond, i.B, signed(i.Imm))
+		arg("%s %v %s to %s", a, i.Cond, b, signed(i.Imm))
 	case Jump:
 		arg("to %s", signed(i.Imm))
 	case JumpReg:
-		arg("to %v%s", i.A, signed(i.Imm))
+		arg("to %s%s", a, signed(i.Imm))
 	case GuardNext:
 		arg("%s", hex(i.Imm))
 	case ReadCSR:
@@ -138,13 +144,13 @@ func (i *Inst) String() string {
 		if i.Has(UseImm) {
 			arg("%d", uint8(i.C))
 		} else {
-			arg("%v", i.A)
+			arg("%s", a)
 		}
 	default:
-		arg("%v", i.A)
+		arg("%s", a)
 		second()
-		if i.C != None && i.Op >= FMulAdd && i.Op <= FNegMulSub {
-			arg("%v", i.C)
+		if c != none && i.Op >= FMulAdd && i.Op <= FNegMulSub {
+			arg("%s", c)
 		}
 	}
 	return s.String()

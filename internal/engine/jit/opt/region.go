@@ -13,6 +13,7 @@
 //	order.go     in which order it is computed
 //	live.go      where each value is needed
 //	allocate.go  where it is kept
+//	print.go     all that for people
 //
 // A region is entered at its head only, and left at many places. At each of them the guest's whole state must be in its canonical
 // place, so that the state there is part of the form: a State says which value each variable has. Values that only such
