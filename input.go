@@ -7,7 +7,7 @@ package vm
 // has to even when the guest hangs and takes no input at all.
 //
 // A terminal's input has no end. Where the host's has, a shell that runs a file of commands would wait for ever, so that then the key is pressed that
-// says so, at the start of a line. While the guest's terminal is between two modes it is lost, and a program that the shell runs may want it too: it
+// says so, at the start of a line; only where vm's own user space is what reads: a login prompt would begin again and again. While the guest's terminal is between two modes it is lost, and a program that the shell runs may want it too: it
 // is pressed again and again.
 
 import (
@@ -63,10 +63,10 @@ func (in *input) Read(p []byte) (int, error) {
 				n := in.take(copy(p, in.waiting))
 				in.midline = p[n-1] != '\n'
 				return n, nil
-			case in.ended && in.midline:
+			case in.ended && in.hold && in.midline:
 				p[0], in.midline = '\n', false
 				return 1, nil
-			case in.ended && !in.pressed:
+			case in.ended && in.hold && !in.pressed:
 				p[0], in.pressed = endKey, true
 				time.AfterFunc(endEvery, in.press)
 				return 1, nil
