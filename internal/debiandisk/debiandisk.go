@@ -14,11 +14,22 @@ import (
 	"strings"
 )
 
+// Find returns the image that Make would, if it is there; the error wraps fs.ErrNotExist if not.
+func Find(dir, size string, packages ...string) (string, error) {
+	disk := path(dir, size, packages)
+	_, err := os.Stat(disk)
+	return disk, err
+}
+
+func path(dir, size string, packages []string) string {
+	return filepath.Join(dir, fmt.Sprintf("debian-%08x.img", crc32.ChecksumIEEE([]byte(strings.Join(packages, " ")+size))))
+}
+
 // Make returns the image of some packages and what they need in dir, which is made if it is not there. size is as mke2fs has it. vmCache is where
 // vm keeps its images and, since it pulled its default one, an apt configuration that names a mirror of Debian and the keys to trust: that
 // is used here, with lists and packages of our own. It is for one process at a time.
 func Make(ctx context.Context, dir, vmCache, size string, packages ...string) (string, error) {
-	disk := filepath.Join(dir, fmt.Sprintf("debian-%08x.img", crc32.ChecksumIEEE([]byte(strings.Join(packages, " ")+size))))
+	disk := path(dir, size, packages)
 	if _, err := os.Stat(disk); err == nil {
 		return disk, nil
 	}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/vmproject/vm/internal/bench/peer"
 )
 
 func TestParseEvent(t *testing.T) {
@@ -142,7 +144,7 @@ func TestMeasurePrograms(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	g := &guest{scratch: t.TempDir(), busybox: file, init: file, work: file}
+	g := &guest{Guest: &peer.Guest{Busybox: file}, scratch: t.TempDir(), init: file, work: file}
 	a, b, c := &benchmark{name: "a", answer: "1"}, &benchmark{name: "b", answer: "2"}, &benchmark{name: "c", answer: "3"}
 	one := func(name, answer string) string {
 		return "echo @bench setup " + name + "; echo @bench start " + name + "; echo @bench stop " + name + ` 0.01; echo '@bench answer ` + name + ` "` + answer + `"';`
@@ -152,8 +154,8 @@ func TestMeasurePrograms(t *testing.T) {
 		one("c", "3"),
 		one("a", "1") + one("c", "4"),
 	}
-	p := newPeer("fake", options{timeout: time.Minute})
-	p.boot = func(boot) []string {
+	p := newMachine("fake", options{timeout: time.Minute})
+	p.boot = func(peer.Boot) []string {
 		script := scripts[0]
 		scripts = scripts[1:]
 		return []string{"sh", "-c", script}
@@ -170,20 +172,20 @@ func TestMeasurePrograms(t *testing.T) {
 		}
 	}
 
-	missing := newPeer("missing", options{timeout: time.Minute})
-	missing.boot = func(boot) []string { return []string{"/no/such/qemu"} }
+	missing := newMachine("missing", options{timeout: time.Minute})
+	missing.boot = func(peer.Boot) []string { return []string{"/no/such/qemu"} }
 	missing.measurePrograms(t.Context(), g, []*benchmark{a, b}, "")
 	if len(missing.failed) != 2 || !errors.Is(missing.failed["a"], os.ErrNotExist) {
 		t.Errorf("a machine that is not there: %v", missing.failed)
 	}
-	garbled := newPeer("garbled", options{timeout: time.Minute})
-	garbled.boot = func(boot) []string { return []string{"sh", "-c", "echo @bench setup unknown"} }
+	garbled := newMachine("garbled", options{timeout: time.Minute})
+	garbled.boot = func(peer.Boot) []string { return []string{"sh", "-c", "echo @bench setup unknown"} }
 	garbled.measurePrograms(t.Context(), g, []*benchmark{a, b}, "")
 	if len(garbled.failed) != 2 || !errors.Is(garbled.failed["b"], errEnded) {
 		t.Errorf("a machine that runs something else: %v", garbled.failed)
 	}
-	slow := newPeer("slow", options{timeout: time.Millisecond})
-	slow.boot = func(boot) []string { return []string{"sh", "-c", "echo @bench setup a; exec sleep 1000"} }
+	slow := newMachine("slow", options{timeout: time.Millisecond})
+	slow.boot = func(peer.Boot) []string { return []string{"sh", "-c", "echo @bench setup a; exec sleep 1000"} }
 	slow.measurePrograms(t.Context(), g, []*benchmark{a}, "")
 	if !errors.Is(slow.failed["a"], errSilent) {
 		t.Errorf("a machine that hangs: %v", slow.failed)
@@ -192,7 +194,7 @@ func TestMeasurePrograms(t *testing.T) {
 
 func TestReport(t *testing.T) {
 	groups := []group{{"loops", 3.5, []*benchmark{{name: "fib"}, {name: "sort"}, {name: "gcc"}}}}
-	vm, qemu := newPeer("vm", options{}), newPeer("qemu", options{})
+	vm, qemu := newMachine("vm", options{}), newMachine("qemu", options{})
 	vm.times = map[string][]float64{"fib": {1, 2, 1}, "sort": {1}}
 	qemu.times = map[string][]float64{"fib": {4, 4, 4}, "sort": {2}}
 	vm.failed["gcc"] = errors.New("oops")
@@ -283,7 +285,11 @@ func TestAnswersOnHost(t *testing.T) {
 		}
 		if b.name == "gcc" {
 			source := filepath.Join(dir, "gcc.c")
-			if err := os.WriteFile(source, []byte(generated(b.size)), 0o644); err != nil {
+			files, err := b.program.Files(b.size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(source, []byte(files["gcc.c"]), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			run(cc, "-O1", "-o", filepath.Join(dir, "generated"), source)

@@ -14,38 +14,28 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vmproject/vm/internal/bench/peer"
 	"github.com/vmproject/vm/internal/boot/initramfs"
 	"github.com/vmproject/vm/internal/guestimage"
-	"github.com/vmproject/vm/internal/userland"
 )
 
 // guest is everything that is the same for all machines.
 type guest struct {
-	scratch       string // a folder that goes away at the end
-	kernel        string
-	kernelVersion string
-	busybox       string
-	modules       []module // each after those it needs
-	init, work    string   // compiled for the guest
-	disk          string   // Debian's programs; empty when nothing needs them
-	bootInitrd    string   // an init that ends at once
-	trueInitrd    string   // what `vm run -- true` makes for itself
-	trueArgs      string   // and its kernel command line
-}
-
-// module is a kernel module and those it needs.
-type module struct {
-	name, path string
-	deps       []string
+	*peer.Guest
+	scratch    string // a folder that goes away at the end
+	init, work string // compiled for the guest
+	disk       string // Debian's programs; empty when nothing needs them
+	bootInitrd string // an init that ends at once
+	trueInitrd string // what `vm run -- true` makes for itself
 }
 
 // prepare makes what the groups need. What takes long is kept in the user's cache folder.
 func prepare(ctx context.Context, groups []group, scratch string) (*guest, error) {
-	user, err := os.UserCacheDir()
+	cache, err := os.UserCacheDir()
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(user, "vm-bench")
+	dir := filepath.Join(cache, "vm-bench")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -57,12 +47,9 @@ func prepare(ctx context.Context, groups []group, scratch string) (*guest, error
 	if err != nil {
 		return nil, err
 	}
-	if image.Busybox == nil {
-		return nil, fmt.Errorf("image %s has no busybox", image.Name)
-	}
-	g := &guest{scratch: scratch, kernel: images.BlobPath(image.Kernel), kernelVersion: image.KernelVersion, busybox: images.BlobPath(*image.Busybox)}
-	for _, m := range image.Modules {
-		g.modules = append(g.modules, module{m.Name, images.BlobPath(m.Blob), m.Deps})
+	g := &guest{scratch: scratch}
+	if g.Guest, err = peer.FromImage(images, image); err != nil {
+		return nil, err
 	}
 	if g.init, err = compile(ctx, dir, "init"); err != nil {
 		return nil, err
@@ -71,7 +58,7 @@ func prepare(ctx context.Context, groups []group, scratch string) (*guest, error
 		return nil, err
 	}
 	if slices.ContainsFunc(benchmarks(groups), func(b *benchmark) bool { return b.kind == debian }) {
-		if g.disk, err = debianDisk(ctx, dir, images.Dir()); err != nil {
+		if g.disk, err = peer.Disk(ctx, dir, images.Dir()); err != nil {
 			return nil, fmt.Errorf("making the disk of Debian's programs: %w", err)
 		}
 	}
@@ -82,7 +69,12 @@ func prepare(ctx context.Context, groups []group, scratch string) (*guest, error
 	if g.bootInitrd, err = g.write("boot.cpio", boot); err != nil {
 		return nil, err
 	}
-	return g, g.makeTrue()
+	user, err := g.User([]string{"true"})
+	if err != nil {
+		return nil, err
+	}
+	g.trueInitrd, err = g.write("true.cpio", user)
+	return g, err
 }
 
 // compiler is Debian's cross compiler.
@@ -139,39 +131,19 @@ func lastLines(s string, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], " / ")
 }
 
-// archive is the initial file system that all others begin with.
+// archive is the initial file system that those with the harness's own init begin with.
 func (g *guest) archive() (*initramfs.Archive, error) {
-	a := initramfs.New()
-	for _, dir := range []string{"/bin", "/dev", "/etc", "/proc", "/sys", "/tmp", "/mnt", "/root", "/bench"} {
-		if err := a.Dir(dir, 0o755); err != nil {
-			return nil, err
-		}
-	}
-	for _, f := range []struct{ host, name string }{{g.busybox, "/bin/busybox"}, {g.init, "/init"}} {
-		if err := a.HostFile(f.host, f.name, 0o755); err != nil {
-			return nil, err
-		}
-	}
-	if err := a.Symlink("/bin/sh", "busybox"); err != nil {
+	a, err := g.Archive()
+	if err != nil {
 		return nil, err
 	}
-	if err := a.Device("/dev/console", 0o600, 5, 1); err != nil {
-		return nil, err
-	}
-	return a, a.Device("/dev/null", 0o666, 1, 3)
+	return a, a.HostFile(g.init, "/init", 0o755)
 }
 
 // write puts an archive into a file of the scratch folder.
 func (g *guest) write(name string, a *initramfs.Archive) (string, error) {
-	f, err := os.Create(filepath.Join(g.scratch, name))
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	if _, err := a.WriteTo(f); err != nil {
-		return "", err
-	}
-	return f.Name(), f.Close()
+	name = filepath.Join(g.scratch, name)
+	return name, peer.Write(name, a)
 }
 
 // programs writes the initial file system that runs benchmarks.
@@ -187,75 +159,20 @@ func (g *guest) programs(benchmarks []*benchmark, disk bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var list, modules strings.Builder
+	var list strings.Builder
 	for _, b := range benchmarks {
 		list.WriteString(b.line())
 	}
 	if disk {
-		for _, m := range g.needed("virtio_blk", "ext4") {
-			file := "/bench/" + m.name + ".ko"
-			fmt.Fprintln(&modules, file)
-			if err := a.Module(m.path, file); err != nil {
-				return "", err
-			}
+		if err := g.DiskModules(a); err != nil {
+			return "", err
 		}
 	}
-	files["list"], files["modules"] = list.String(), modules.String()
+	files["list"] = list.String()
 	for name, text := range files {
 		if err := a.File("/bench/"+name, 0o644, []byte(text)); err != nil {
 			return "", err
 		}
 	}
 	return g.write("programs.cpio", a)
-}
-
-// needed are modules and what they need, in the order to load them. What is not there is built into the kernel.
-func (g *guest) needed(names ...string) []module {
-	var out []module
-	for _, m := range slices.Backward(g.modules) {
-		if slices.Contains(names, m.name) {
-			names = append(names, m.deps...)
-			out = append(out, m)
-		}
-	}
-	slices.Reverse(out)
-	return out
-}
-
-// makeTrue writes what `vm run -- true` boots, as package vm makes it.
-func (g *guest) makeTrue() error {
-	a, err := g.archive()
-	if err != nil {
-		return err
-	}
-	for _, dir := range []string{"/sbin", "/run", userland.Dir, userland.ModulesDir} {
-		if err := a.Dir(dir, 0o755); err != nil {
-			return err
-		}
-	}
-	var load strings.Builder
-	for _, m := range g.needed("virtio_console", "virtio_rng") {
-		fmt.Fprintln(&load, m.name)
-		if err := a.Module(m.path, path.Join(userland.ModulesDir, m.name+".ko")); err != nil {
-			return err
-		}
-	}
-	for name, data := range map[string][]byte{
-		userland.CommandPath: userland.Command([]string{"true"}),
-		userland.StdinPath:   nil,
-		userland.LoadPath:    []byte(load.String()),
-		"/etc/passwd":        []byte("root:x:0:0:root:/root:/bin/sh\n"),
-	} {
-		if err := a.File(name, 0o644, data); err != nil {
-			return err
-		}
-	}
-	for name, script := range map[string][]byte{userland.InitPath: userland.Init, userland.RunPath: userland.Run} {
-		if err := a.File(name, 0o755, script); err != nil {
-			return err
-		}
-	}
-	g.trueArgs = "earlycon=sbi rdinit=" + userland.InitPath + " panic=-1 quiet"
-	g.trueInitrd, err = g.write("true.cpio", a)
-	return err
 }

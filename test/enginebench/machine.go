@@ -7,25 +7,24 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/vmproject/vm/internal/bench/peer"
 )
 
 // bootTimeout bounds a boot and everything else that is not a benchmark.
 const bootTimeout = 2 * time.Minute
 
-// peer is one of the machines that are compared.
-type peer struct {
+// machine is one of those that are compared.
+type machine struct {
 	name    string
 	timeout time.Duration // of one benchmark
 	verbose bool
-	boot    func(b boot) []string                               // a command line
+	boot    func(b peer.Boot) []string                          // a command line
 	runTrue func(g *guest) (args []string, verify func() error) // what does the work of `vm run -- true`
 
 	times    map[string][]float64 // seconds, by benchmark
@@ -33,70 +32,36 @@ type peer struct {
 	resident int64                // most bytes that the process had in memory
 }
 
-// boot is what a machine is started with.
-type boot struct {
-	kernel, initrd string
-	disk           string // empty: none
-}
-
 // bootArgs are the kernel's command line, for both.
 const bootArgs = "console=ttyS0 quiet panic=-1"
 
-func newPeer(name string, o options) *peer {
-	return &peer{name: name, timeout: o.timeout, verbose: o.verbose, times: make(map[string][]float64), failed: make(map[string]error)}
+func newMachine(name string, o options) *machine {
+	return &machine{name: name, timeout: o.timeout, verbose: o.verbose, times: make(map[string][]float64), failed: make(map[string]error)}
 }
 
-func vmPeer(o options) *peer {
-	p := newPeer("vm", o)
-	memory := strconv.Itoa(o.memory) + "M"
-	p.boot = func(b boot) []string {
-		args := []string{o.vm, "run", "--engine", o.engine, "-m", memory, "-k", b.kernel, "-i", b.initrd, "-a", bootArgs, "--no-reboot"}
-		if b.disk != "" {
-			args = append(args, "-d", strings.ReplaceAll(b.disk, ",", ",,")+",snapshot")
-		}
-		return args
-	}
-	p.runTrue = func(*guest) ([]string, func() error) {
-		return []string{o.vm, "run", "--engine", o.engine, "-m", memory, "--", "true"}, func() error { return nil }
+func vmMachine(o options) *machine {
+	p, m := newMachine("vm", o), peer.VM(o.vm, o.engine, o.memory)
+	p.boot = m.Boot
+	p.runTrue = func(g *guest) ([]string, func() error) {
+		return m.User(peer.User{Command: []string{"true"}}), func() error { return nil }
 	}
 	return p
 }
 
-func qemuPeer(o options) *peer {
-	p := newPeer("qemu", o)
-	machine := []string{o.qemu, "-M", "virt", "-smp", "1", "-m", strconv.Itoa(o.memory), "-display", "none", "-monitor", "none", "-no-reboot"}
-	p.boot = func(b boot) []string {
-		args := append(machine[:len(machine):len(machine)], "-serial", "stdio", "-kernel", b.kernel, "-initrd", b.initrd, "-append", bootArgs)
-		if b.disk != "" {
-			args = append(args, "-drive", "if=none,id=disk,format=raw,snapshot=on,file="+strings.ReplaceAll(b.disk, ",", ",,"),
-				"-device", "virtio-blk-pci,drive=disk")
-		}
-		return args
-	}
+func qemuMachine(o options) *machine {
+	p, m := newMachine("qemu", o), peer.QEMU(o.qemu, o.memory)
+	p.boot = m.Boot
 	// The initial file system, the devices and the init that `vm run -- true` has, command line included.
 	p.runTrue = func(g *guest) ([]string, func() error) {
-		control := filepath.Join(g.scratch, "control")
-		args := append(machine[:len(machine):len(machine)], "-serial", "stdio", "-kernel", g.kernel, "-initrd", g.trueInitrd,
-			"-append", g.trueArgs, "-device", "virtio-rng-pci", "-device", "virtio-serial-pci",
-			"-chardev", "file,id=control,path="+strings.ReplaceAll(control, ",", ",,"),
-			"-device", "virtserialport,chardev=control,name=vm.control")
-		for _, port := range []string{"stdout", "stderr", "stdin"} {
-			args = append(args, "-chardev", "null,id="+port, "-device", "virtserialport,chardev="+port+",name=vm."+port)
-		}
-		return args, func() error {
-			said, err := os.ReadFile(control)
-			if err == nil && strings.TrimSpace(string(said)) != "exit 0" {
-				err = fmt.Errorf("its command ended with %q", said)
-			}
-			return err
-		}
+		u := peer.User{Guest: g.Guest, Initrd: g.trueInitrd, Control: filepath.Join(g.scratch, "control"), Command: []string{"true"}}
+		return m.User(u), u.Verify
 	}
 	return p
 }
 
 // start runs a machine until it ends, until ctx does, or until limit has passed since its last event; watch sees every event and
 // returns the limit from there on. The error says what was wrong; it is nil after exit status 0.
-func (p *peer) start(ctx context.Context, args []string, limit time.Duration, watch func(e event, at time.Time) time.Duration) error {
+func (p *machine) start(ctx context.Context, args []string, limit time.Duration, watch func(e event, at time.Time) time.Duration) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	timer := time.AfterFunc(limit, func() { cancel(errSilent) })
@@ -127,7 +92,7 @@ var (
 )
 
 // measure runs a group once.
-func (p *peer) measure(ctx context.Context, g *guest, work group) {
+func (p *machine) measure(ctx context.Context, g *guest, work group) {
 	kinds := make(map[kind][]*benchmark)
 	for _, b := range work.benchmarks {
 		kinds[b.kind] = append(kinds[b.kind], b)
@@ -143,10 +108,10 @@ func (p *peer) measure(ctx context.Context, g *guest, work group) {
 }
 
 // measureBoot boots to an init that ends at once.
-func (p *peer) measureBoot(ctx context.Context, g *guest, wall, clock []*benchmark) {
+func (p *machine) measureBoot(ctx context.Context, g *guest, wall, clock []*benchmark) {
 	var host, guest float64
 	began := time.Now()
-	err := p.start(ctx, p.boot(boot{kernel: g.kernel, initrd: g.bootInitrd}), bootTimeout, func(e event, at time.Time) time.Duration {
+	err := p.start(ctx, p.boot(peer.Boot{Kernel: g.Kernel, Initrd: g.bootInitrd, Append: bootArgs}), bootTimeout, func(e event, at time.Time) time.Duration {
 		if e.kind == "init" {
 			host, guest = at.Sub(began).Seconds(), e.seconds
 		}
@@ -164,7 +129,7 @@ func (p *peer) measureBoot(ctx context.Context, g *guest, wall, clock []*benchma
 }
 
 // measureTrue measures a whole run of one command that does nothing.
-func (p *peer) measureTrue(ctx context.Context, g *guest, b *benchmark) {
+func (p *machine) measureTrue(ctx context.Context, g *guest, b *benchmark) {
 	args, verify := p.runTrue(g)
 	began := time.Now()
 	err := p.start(ctx, args, bootTimeout, func(event, time.Time) time.Duration { return bootTimeout })
@@ -177,13 +142,13 @@ func (p *peer) measureTrue(ctx context.Context, g *guest, b *benchmark) {
 
 // measurePrograms runs programs in one machine. When the machine ends over one of them, that one has failed, and another machine
 // goes on with the rest. What has failed in an earlier round is left out.
-func (p *peer) measurePrograms(ctx context.Context, g *guest, benchmarks []*benchmark, disk string) {
+func (p *machine) measurePrograms(ctx context.Context, g *guest, benchmarks []*benchmark, disk string) {
 	todo := slices.DeleteFunc(slices.Clone(benchmarks), func(b *benchmark) bool { return p.failed[b.name] != nil })
 	for len(todo) > 0 && ctx.Err() == nil {
 		c := collector{timings: make(map[string]timing)}
 		initrd, err := g.programs(todo, disk != "")
 		if err == nil {
-			err = p.start(ctx, p.boot(boot{kernel: g.kernel, initrd: initrd, disk: disk}), bootTimeout, func(e event, at time.Time) time.Duration {
+			err = p.start(ctx, p.boot(peer.Boot{Kernel: g.Kernel, Initrd: initrd, Append: bootArgs, Disk: disk}), bootTimeout, func(e event, at time.Time) time.Duration {
 				c.event(e, at)
 				if c.current != "" {
 					return p.timeout
@@ -230,7 +195,7 @@ func (t timing) verdict(b *benchmark) error {
 }
 
 // record keeps what came of one benchmark.
-func (p *peer) record(b *benchmark, seconds float64, err error) {
+func (p *machine) record(b *benchmark, seconds float64, err error) {
 	if p.verbose {
 		log.Printf("%s: %s %.3f s, error %v", p.name, b.name, seconds, err)
 	}

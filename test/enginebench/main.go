@@ -80,21 +80,21 @@ func compare(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	vm, qemu := vmPeer(o), qemuPeer(o)
-	var peers []*peer
+	vm, qemu := vmMachine(o), qemuMachine(o)
+	var machines []*machine
 	if o.vm != "" {
-		peers = append(peers, vm)
+		machines = append(machines, vm)
 	}
 	if o.qemu != "" {
-		peers = append(peers, qemu)
+		machines = append(machines, qemu)
 	}
 	began := time.Now()
 	for round := range o.rounds {
 		for i := range groups {
 			// Both do a group before either does the next, and who is first changes: a host that is busy for some minutes is
 			// unfair to both.
-			for j := range peers {
-				p := peers[(i+j+round)%len(peers)]
+			for j := range machines {
+				p := machines[(i+j+round)%len(machines)]
 				log.Printf("round %d of %d: %s: %s", round+1, o.rounds, p.name, groups[i].title)
 				p.measure(ctx, g, groups[i])
 				if ctx.Err() != nil {
@@ -103,7 +103,7 @@ func compare(ctx context.Context, o options) error {
 			}
 		}
 	}
-	fmt.Printf("rounds %d, in %s; %d MiB, one hart; engine %s; kernel %s\n\n", o.rounds, time.Since(began).Round(time.Second), o.memory, o.engine, g.kernelVersion)
+	fmt.Printf("rounds %d, in %s; %d MiB, one hart; engine %s; kernel %s\n\n", o.rounds, time.Since(began).Round(time.Second), o.memory, o.engine, g.KernelVersion)
 	report(os.Stdout, groups, vm, qemu)
 	if n := len(vm.failed); n > 0 {
 		return fmt.Errorf("vm failed at %d benchmarks", n)

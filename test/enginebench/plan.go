@@ -5,14 +5,18 @@ package main
 
 import (
 	"embed"
-	"fmt"
+	"errors"
+	"io/fs"
+	"maps"
 	"path"
 	"regexp"
-	"strconv"
+	"slices"
 	"strings"
+
+	"github.com/vmproject/vm/internal/bench/peer"
 )
 
-// sources are the guest's: C, and the scripts for Debian's programs.
+// sources are the guest's.
 //
 //go:embed guest
 var sources embed.FS
@@ -43,9 +47,10 @@ type benchmark struct {
 	answer string // what command and check print; empty when boot is all there is
 
 	setup, command, check string // words between blanks; no shell
+	program               *peer.DebianProgram
 }
 
-// amount is a size with the answer that belongs to it.
+// amount is a size with the answer that belongs to it, as peer.Amount.
 type amount struct {
 	size   int
 	answer string
@@ -63,9 +68,15 @@ func plan(quick bool) []group {
 		a := pick(full, small)
 		return &benchmark{name: name, kind: ownProgram, size: a.size, answer: a.answer, command: "/bench/work " + name + " @N@"}
 	}
-	program := func(name, warm, command, check string, full, small amount) *benchmark {
-		a := pick(full, small)
-		return &benchmark{name: name, kind: debian, size: a.size, answer: a.answer, setup: warm, command: command, check: check}
+	program := func(name string) *benchmark {
+		i := slices.IndexFunc(peer.DebianPrograms, func(d peer.DebianProgram) bool { return d.Name == name })
+		d := &peer.DebianPrograms[i]
+		a := pick(amount{d.Full.Size, d.Full.Answer}, amount{d.Small.Size, d.Small.Answer})
+		warm := d.Warm
+		if d.Data {
+			warm = "/bench/work data @N@ /tmp/data"
+		}
+		return &benchmark{name: name, kind: debian, program: d, size: a.size, answer: a.answer, setup: warm, command: d.Command, check: d.Check}
 	}
 	shell := own("shell", amount{80, "3160"}, amount{8, "28"})
 	shell.command = "/bin/busybox sh /bench/shell.sh"
@@ -101,20 +112,10 @@ func plan(quick bool) []group {
 		{"processes", 5, []*benchmark{
 			own("forkexec", amount{200, "00000000000000c8"}, amount{20, "0000000000000014"}),
 			shell,
-			program("bashloop", "bash -c true", "bash /bench/bashloop.sh", "", amount{30, "435"}, amount{3, "3"}),
+			program("bashloop"),
 		}},
 		{"Debian's programs", 4, []*benchmark{
-			program("gcc", "gcc -O2 -o /tmp/small /bench/small.c", "gcc -O2 -o /tmp/generated /bench/gcc.c", "/tmp/generated",
-				amount{200, "2700569930 3952058382 28"}, amount{20, "3158512851 3399232506 49"}),
-			program("python3", "python3 -c 0", "python3 /bench/python3.py", "",
-				amount{4, "6fec0eb057c8c627d5f209459221c289"}, amount{1, "9678a7c2eb72c934be18d7ef1846af0d"}),
-			program("sqlite3", "sqlite3 :memory: .quit", "sqlite3 -batch -init /bench/sqlite3.sql :memory: .quit", "",
-				amount{30000, "memory 27271|136456072|item-9999 2475105912 272360445 1290"}, amount{3000, "memory 2730|13632473|item-999 247149785 26611838 104"}),
-			program("xz", "/bench/work data @N@ /tmp/data", "xz -k -f /tmp/data", "bash /bench/xz.sh",
-				amount{1 << 19, "9252deec92e7d7c3"}, amount{1 << 16, "eba9d95b643344fc"}),
-			program("openssl", "/bench/work data @N@ /tmp/data", "bash /bench/openssl.sh", "",
-				amount{1 << 24, "46a305cfed1ea25e"}, amount{1 << 20, "452b40f325e6a2ad"}),
-			program("bash", "bash -c true", "bash /bench/bash.sh", "", amount{3000, "1486629416 1000"}, amount{300, "148953627 300"}),
+			program("gcc"), program("python3"), program("sqlite3"), program("xz"), program("openssl"), program("bash"),
 		}},
 		{"boot", 2.5, []*benchmark{
 			{name: "boot-to-init", kind: bootWall},
@@ -150,7 +151,7 @@ func benchmarks(groups []group) []*benchmark {
 	return out
 }
 
-func (b *benchmark) fill(s string) string { return strings.ReplaceAll(s, "@N@", strconv.Itoa(b.size)) }
+func (b *benchmark) fill(s string) string { return peer.Fill(s, b.size) }
 
 // line is the benchmark in the form of guest/init.c's /bench/list.
 func (b *benchmark) line() string {
@@ -163,56 +164,22 @@ func (b *benchmark) line() string {
 
 // inputs are the files that the benchmarks read, by name in /bench.
 func inputs(benchmarks []*benchmark) (map[string]string, error) {
-	files := map[string]string{"small.c": "int main(void) { return 0; }\n"}
-	entries, err := sources.ReadDir("guest")
-	if err != nil {
-		return nil, err
-	}
+	files := make(map[string]string)
 	for _, b := range benchmarks {
-		if b.name == "gcc" {
-			files["gcc.c"] = generated(b.size)
-			continue
-		}
-		for _, e := range entries {
-			ext := path.Ext(e.Name())
-			if e.Name() != b.name+ext || ext == ".c" {
-				continue
-			}
-			text, err := sources.ReadFile(path.Join("guest", e.Name()))
+		if b.program != nil {
+			theirs, err := b.program.Files(b.size)
 			if err != nil {
 				return nil, err
 			}
-			files[e.Name()] = b.fill(string(text))
+			maps.Copy(files, theirs)
+		}
+		text, err := sources.ReadFile(path.Join("guest", b.name+".sh"))
+		switch {
+		case err == nil:
+			files[b.name+".sh"] = b.fill(string(text))
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, err
 		}
 	}
 	return files, nil
-}
-
-// generated is a C file of n functions, with loops, arrays, structures, switches and calls among them, that prints one number.
-func generated(n int) string {
-	var b strings.Builder
-	b.WriteString("#include <stdint.h>\n#include <stdio.h>\n#include <string.h>\n\nstruct state { uint32_t a, b; int16_t table[64]; char text[32]; };\n\n")
-	for i := range n {
-		fmt.Fprintf(&b, `static uint32_t function%[1]d(struct state *s, uint32_t x) {
-	uint32_t sum = x * %[2]du + %[1]d;
-	for (int i = 0; i < %[3]d; i++) {
-		s->table[(i * %[4]d + x) %% 64] += sum >> (i & 15);
-		switch ((sum + i) %% 4) {
-		case 0: sum += s->a ^ s->table[i & 63]; break;
-		case 1: s->b ^= sum %% (%[4]d + i); break;
-		case 2: s->text[i & 15] = 'a' + sum %% 26; break;
-		default: s->a += sum << 3 | sum >> 29;
-		}
-	}
-	return memchr(s->text, 'a' + %[1]d %% 26, sizeof s->text) ? sum ^ %[2]du : sum;
-}
-
-`, i, 2*i+2654435761, 9+i%23, 3+i%41)
-	}
-	b.WriteString("int main(void) {\n\tstruct state s = {1, 2, {3}, \"enginebench\"};\n\tuint32_t x = 1;\n")
-	for i := range n {
-		fmt.Fprintf(&b, "\tx = function%d(&s, x);\n", i)
-	}
-	b.WriteString("\tprintf(\"%u %u %u\\n\", x, s.a, s.b);\n\treturn 0;\n}\n")
-	return b.String()
 }

@@ -37,7 +37,7 @@ func geometric(values []float64) float64 {
 }
 
 // report prints medians, ratios and floors of all groups, and what went wrong below.
-func report(w io.Writer, groups []group, vm, qemu *peer) {
+func report(w io.Writer, groups []group, vm, qemu *machine) {
 	fmt.Fprintf(w, "%-18s%9s%8s%10s%8s%9s%8s\n", "", "vm s", "spread", "qemu s", "spread", "ratio", "floor")
 	met, total := 0, 0
 	for _, g := range groups {
@@ -63,7 +63,7 @@ func report(w io.Writer, groups []group, vm, qemu *peer) {
 		}
 	}
 	fmt.Fprintf(w, "\n%d of %d at their floor; largest process: vm %d MiB, qemu %d MiB\n", met, total, vm.resident>>20, qemu.resident>>20)
-	for _, p := range []*peer{vm, qemu} {
+	for _, p := range []*machine{vm, qemu} {
 		for _, b := range benchmarks(groups) {
 			if err := p.failed[b.name]; err != nil {
 				fmt.Fprintf(w, "%s, %s: %v\n", p.name, b.name, err)
@@ -73,7 +73,7 @@ func report(w io.Writer, groups []group, vm, qemu *peer) {
 }
 
 // ratio is how many times faster vm is; NaN when one of the two has no figure.
-func ratio(b *benchmark, vm, qemu *peer) float64 {
+func ratio(b *benchmark, vm, qemu *machine) float64 {
 	if vm.failed[b.name] != nil || qemu.failed[b.name] != nil {
 		return math.NaN()
 	}
@@ -81,7 +81,7 @@ func ratio(b *benchmark, vm, qemu *peer) float64 {
 }
 
 // seconds is a cell of the table.
-func (p *peer) seconds(b *benchmark) string {
+func (p *machine) seconds(b *benchmark) string {
 	if p.failed[b.name] != nil {
 		return "failed"
 	}
