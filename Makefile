@@ -4,13 +4,14 @@
 # make stress  stress-ng in the guest for five minutes
 # make bench  the figures of SPECIFICATION.md
 # make bench-engine  vm and QEMU side by side
+# make perf-gate BASE=REV  is it slower than that?
 
 GO      ?= go
 VM      := bin/vm
 SOURCES := $(shell find . -name '*.go' -o -name '*.s' -o -name '*.sh') go.mod go.sum
 export CGO_ENABLED = 0
 
-.PHONY: run build test tools lint cross unit race boot stress lockstep-boot fuzz bench bench-engine clean
+.PHONY: run build test tools lint cross unit race boot stress lockstep-boot fuzz bench bench-engine perf-gate perf-gate-proof baseline clean
 
 run: build
 	$(VM) run
@@ -55,6 +56,7 @@ boot: build
 	for e in $(OTHER_ENGINES); do \
 	  $(GO) test -count=1 -timeout 15m ./test/boot -vm $(abspath $(VM)) -engine $$e -run '$(ESSENTIAL)' || exit; done
 	$(GO) test -count=1 -timeout 15m ./test/boot -vm $(abspath $(VM)) -jit tier=optimized,mirror=always -run '$(OPTIMIZED)'
+	$(GO) test -count=1 -timeout 15m ./internal/bench/suite -run '^TestLinux' -vm $(abspath $(VM)) -qemu "$$(command -v qemu-system-riscv64)"
 
 # Debian's stress-ng for STRESS_TIME with STRESS_ENGINE, which takes that long and is not a part of make test.
 STRESS_TIME   ?= 5m
@@ -88,6 +90,20 @@ bench: build
 bench-engine: build
 	@.ci/tools gcc-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-system-misc
 	$(GO) run ./test/enginebench -vm $(VM) $(ARGS)
+
+# Whether the files as they are, or HEAD=REV, are slower than BASE=REV: see docs/PERFORMANCE_MONITORING.md. ARGS as test/perfgate has them.
+perf-gate:
+	@[ -n "$(BASE)" ] || { echo "make perf-gate BASE=REV: a revision to compare with is missing" >&2; exit 1; }
+	$(GO) run ./test/perfgate -base $(BASE) $(if $(HEAD),-head $(HEAD)) $(ARGS)
+
+# That the gate finds out a slower TLB, and raises no alarm without a cause. Takes half an hour.
+perf-gate-proof:
+	$(GO) test -count=1 -timeout 3h -v -run TestProof ./test/perfgate -proof
+
+# docs/BASELINE.md, from a run of everything on a quiet machine.
+baseline: build
+	$(VM) bench --against qemu
+	$(VM) bench report --markdown -o docs/BASELINE.md
 
 clean:
 	rm -rf bin

@@ -1,0 +1,238 @@
+package suite
+
+// block/*: disk images as devices use them, and a request's whole way through the virtio block device.
+//
+// The images are small enough for the host's page cache: what is measured is this program, not the host's disks.
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/vmproject/vm/internal/bench"
+	"github.com/vmproject/vm/internal/storage"
+)
+
+const imageBytes = 16 << 20
+
+// backends are the kinds of images.
+var backends = []struct {
+	name, doc string
+	open      func(env *bench.Env) (storage.Image, error)
+}{
+	{"memory", "an image in memory", func(*bench.Env) (storage.Image, error) { return storage.NewMemory(imageBytes), nil }},
+	{"file", "a raw image file", func(env *bench.Env) (storage.Image, error) { return openFile(env, false) }},
+	{"snapshot", "a snapshot of a raw image file", func(env *bench.Env) (storage.Image, error) { return openFile(env, true) }},
+}
+
+// openFile opens a new image file. On systems that let an open file be removed, it is.
+func openFile(env *bench.Env, snapshot bool) (storage.Image, error) {
+	dir, err := os.MkdirTemp(env.Scratch, "block-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "image")
+	content := make([]byte, imageBytes)
+	pattern(content)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		return nil, fmt.Errorf("making a disk image: %w", err)
+	}
+	return storage.Open(storage.Options{Path: path, Snapshot: snapshot})
+}
+
+// fill gives an image what pattern makes, where it is not there already.
+func fill(img storage.Image) ([]byte, error) {
+	b := make([]byte, img.Size())
+	pattern(b)
+	got := make([]byte, img.Size())
+	if err := img.ReadvAt([][]byte{got}, 0); err != nil {
+		return nil, err
+	}
+	if bytes.Equal(got, b) {
+		return b, nil
+	}
+	return b, img.WritevAt([][]byte{b}, 0)
+}
+
+func blockGroup() []bench.Benchmark {
+	var all []bench.Benchmark
+	for _, b := range backends {
+		for _, c := range []struct {
+			name string
+			size int
+		}{{"4K", 4 << 10}, {"1M", 1 << 20}} {
+			for _, do := range []struct {
+				name, doc string
+				make      func(storage.Image, int) (bench.Instance, error)
+			}{{"read", "Reads of so many bytes from ", imageRead}, {"write", "Writes of so many bytes to ", imageWrite}} {
+				all = append(all, bench.Benchmark{
+					Name: "block/" + b.name + "/" + do.name + "/" + c.name, Unit: bench.BytesPerSec, Limit: "block/limit/bandwidth/" + c.name,
+					Doc: do.doc + b.doc + ", in the host's page cache; the last one is compared",
+					Setup: func(env *bench.Env) (bench.Instance, error) {
+						img, err := b.open(env)
+						if err != nil {
+							return nil, err
+						}
+						return do.make(img, c.size)
+					},
+				})
+			}
+		}
+	}
+	for _, b := range backends {
+		for _, sector := range []int{512, 4096} {
+			for _, depth := range []int{1, 16} {
+				for _, do := range []struct {
+					name string
+					kind uint32
+				}{{"read", blkIn}, {"write", blkOut}} {
+					name := "block/virtio/" + b.name + "/" + do.name + "/" + strconv.Itoa(sector)
+					doc := "A request of one sector through the virtio block device, from the ring to the interrupt, with " + b.doc
+					if depth > 1 {
+						name += "-queued"
+						doc = "A request of one sector through the virtio block device, sixteen of them at a time, with " + b.doc
+					}
+					all = append(all, bench.Benchmark{
+						Name: name, Unit: bench.NsPerOp, Limit: "block/limit/copy/" + strconv.Itoa(sector), Doc: doc + "; the data is compared",
+						Setup: func(env *bench.Env) (bench.Instance, error) {
+							img, err := b.open(env)
+							if err != nil {
+								return nil, err
+							}
+							return virtioInstance(img, do.kind, sector, depth)
+						},
+					})
+				}
+			}
+		}
+	}
+	for _, l := range []struct {
+		name string
+		size int
+		unit bench.Unit
+	}{
+		{"bandwidth/4K", 4 << 10, bench.BytesPerSec}, {"bandwidth/1M", 1 << 20, bench.BytesPerSec},
+		{"copy/512", 512, bench.NsPerOp}, {"copy/4096", 4096, bench.NsPerOp},
+	} {
+		all = append(all, bench.Benchmark{
+			Name: "block/limit/" + l.name, Unit: l.unit, Doc: "Copies of so many bytes in memory, from 4 MiB in turn; the last one is compared",
+			Setup: func(*bench.Env) (bench.Instance, error) {
+				v := perSecond(copies(l.size) * l.size)
+				if l.unit == bench.NsPerOp {
+					v = nanoseconds(copies(l.size))
+				}
+				return copyBetweenSlices(l.size, v), nil
+			},
+		})
+	}
+	return all
+}
+
+// place is where in an image the request with a number is.
+func place(i, size int) int64 { return int64(i) * int64(size) % imageBytes }
+
+func imageRead(img storage.Image, size int) (bench.Instance, error) {
+	content, err := fill(img)
+	if err != nil {
+		return nil, closeAll(err, img.Close)
+	}
+	p := make([]byte, size)
+	bufs := [][]byte{p}
+	each := copies(size)
+	return checked(perSecond(each*size), func(n int) error {
+		for i := range n * each {
+			if err := img.ReadvAt(bufs, place(i, size)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, func(n int) error {
+		last := place(n*each-1, size)
+		if !bytes.Equal(p, content[last:last+int64(size)]) {
+			return errors.New("what was read is not what the image holds")
+		}
+		clear(p)
+		return nil
+	}, img.Close), nil
+}
+
+func imageWrite(img storage.Image, size int) (bench.Instance, error) {
+	if _, err := fill(img); err != nil {
+		return nil, closeAll(err, img.Close)
+	}
+	p, got := make([]byte, size), make([]byte, size)
+	bufs := [][]byte{p}
+	each := copies(size)
+	return checked(perSecond(each*size), func(n int) error {
+		for i := range n * each {
+			if err := img.WritevAt(bufs, place(i, size)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, func(n int) error {
+		if err := img.ReadvAt([][]byte{got}, place(n*each-1, size)); err != nil {
+			return err
+		}
+		if !bytes.Equal(p, got) {
+			return errors.New("what was written is not what the image holds")
+		}
+		for i := range p { // for the next time
+			p[i]++
+		}
+		return nil
+	}, img.Close), nil
+}
+
+// virtioInstance measures requests of a kind through the virtio block device.
+func virtioInstance(img storage.Image, kind uint32, size, depth int) (bench.Instance, error) {
+	content, err := fill(img)
+	if err != nil {
+		return nil, closeAll(err, img.Close)
+	}
+	d, err := newDisk(img, kind, size, depth)
+	if err != nil {
+		return nil, closeAll(err, img.Close)
+	}
+	all := depth * size
+	content = content[:all]
+	got := make([]byte, all)
+	return bench.Sampled(func(ctx context.Context, n int) (float64, error) {
+		if kind == blkIn {
+			clear(got)
+		} else {
+			for i := range content {
+				content[i]++
+			}
+			copy(got, content)
+		}
+		if err := errors.Join(d.forget(), d.ram.Write(d.buffer(0), got)); err != nil {
+			return 0, err
+		}
+		began := time.Now()
+		for range n {
+			if err := d.do(ctx); err != nil {
+				return 0, err
+			}
+		}
+		took := max(time.Since(began), 1)
+		if err := d.done(); err != nil {
+			return 0, err
+		}
+		if kind == blkIn {
+			err = d.ram.Read(d.buffer(0), got)
+		} else {
+			err = img.ReadvAt([][]byte{got}, 0)
+		}
+		if err == nil && !bytes.Equal(got, content) {
+			err = errors.New("the image and guest memory differ")
+		}
+		return nanoseconds(depth)(n, took), err
+	}, d.close, img.Close), nil
+}

@@ -1,0 +1,198 @@
+package suite
+
+// The driver's side of a virtio block device over virtio-mmio: as much as it takes to keep it busy (virtio 1.3 §2.7, §4.2, §5.2.6).
+//
+// The descriptors are written once; a request is an entry of the available ring, so that what is measured is the device. An interrupt ends
+// the wait for it, as it would a guest's.
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/vmproject/vm/internal/device"
+	"github.com/vmproject/vm/internal/device/virtio"
+	"github.com/vmproject/vm/internal/device/virtio/blk"
+	"github.com/vmproject/vm/internal/memory"
+	"github.com/vmproject/vm/internal/storage"
+)
+
+// Registers of virtio-mmio.
+const (
+	mmioDriverFeatures    = 0x020
+	mmioDriverFeaturesSel = 0x024
+	mmioQueueSel          = 0x030
+	mmioQueueSize         = 0x038
+	mmioQueueReady        = 0x044
+	mmioQueueNotify       = 0x050
+	mmioInterruptStatus   = 0x060
+	mmioInterruptACK      = 0x064
+	mmioStatus            = 0x070
+	mmioQueueDesc         = 0x080
+	mmioQueueDriver       = 0x090
+	mmioQueueDevice       = 0x0a0
+)
+
+// Where things are in the RAM of the driver.
+const (
+	ringSize    = 64 // descriptors: three for each request
+	descBase    = ramBase
+	availBase   = ramBase + 0x1000
+	usedBase    = ramBase + 0x2000
+	headerBase  = ramBase + 0x3000
+	statusBase  = ramBase + 0x4000
+	bufferBase  = ramBase + 0x1_0000
+	driverBytes = 1 << 20
+)
+
+// Types of requests.
+const (
+	blkIn  = 0
+	blkOut = 1
+)
+
+// disk is a block device and its driver, for one goroutine, with some requests of one kind: request i is about the sectors from i times its size.
+type disk struct {
+	ram   *memory.RAM
+	dev   *virtio.MMIO
+	wake  chan struct{} // capacity 1: there was an interrupt
+	depth int           // requests at a time, a divisor of ringSize of which it takes three
+	size  int           // bytes of a request
+	idx   uint16        // of the available ring
+}
+
+func newDisk(img storage.Image, kind uint32, size, depth int) (*disk, error) {
+	dev, err := blk.New(img, blk.Options{Sector: size})
+	if err != nil {
+		return nil, err
+	}
+	ram, err := memory.NewRAM(ramBase, driverBytes)
+	if err != nil {
+		return nil, err
+	}
+	d := &disk{ram: ram, wake: make(chan struct{}, 1), depth: depth, size: size}
+	d.dev = virtio.NewMMIO(ram, dev, device.LineFunc(func(level bool) {
+		if level {
+			select {
+			case d.wake <- struct{}{}:
+			default:
+			}
+		}
+	}), nil)
+	if err := d.requests(kind); err != nil {
+		return nil, closeAll(err, ram.Close)
+	}
+	if err := d.start(); err != nil {
+		return nil, closeAll(err, d.close)
+	}
+	return d, nil
+}
+
+// requests writes the descriptors, the headers and the available ring.
+func (d *disk) requests(kind uint32) error {
+	const next, write = 1, 2
+	le := binary.LittleEndian
+	desc, avail := make([]byte, 0, ringSize*16), make([]byte, 4)
+	header := make([]byte, 0, d.depth*16)
+	dataFlags := uint16(next)
+	if kind == blkIn {
+		dataFlags |= write
+	}
+	for i := range d.depth {
+		for k, part := range []struct {
+			at    memory.GPA
+			n     int
+			flags uint16
+		}{{headerBase + memory.GPA(16*i), 16, next}, {d.buffer(i), d.size, dataFlags}, {statusBase + memory.GPA(i), 1, write}} {
+			desc = le.AppendUint64(desc, uint64(part.at))
+			desc = le.AppendUint32(desc, uint32(part.n))
+			desc = le.AppendUint16(desc, part.flags)
+			desc = le.AppendUint16(desc, uint16(3*i+k+1))
+		}
+		header = le.AppendUint32(header, kind)
+		header = le.AppendUint32(header, 0)
+		header = le.AppendUint64(header, uint64(i*d.size/512))
+	}
+	for i := range ringSize {
+		avail = le.AppendUint16(avail, uint16(3*(i%d.depth)))
+	}
+	return errors.Join(d.ram.Write(descBase, desc), d.ram.Write(availBase, avail), d.ram.Write(headerBase, header))
+}
+
+func (d *disk) buffer(i int) memory.GPA { return bufferBase + memory.GPA(i*d.size) }
+
+func (d *disk) start() error {
+	set := func(reg uint64, v uint64) { d.dev.Store(reg, 4, v) }
+	// Without flushes to ask for, each write would be one.
+	const features = virtio.FeatureVersion1 | blk.FeatureFlush
+	const ready = virtio.StatusAcknowledge | virtio.StatusDriver | virtio.StatusFeaturesOK
+	set(mmioStatus, 0)
+	set(mmioStatus, virtio.StatusAcknowledge|virtio.StatusDriver)
+	for i := range uint64(2) {
+		set(mmioDriverFeaturesSel, i)
+		set(mmioDriverFeatures, features>>(32*i)&0xffff_ffff)
+	}
+	set(mmioStatus, ready)
+	set(mmioQueueSel, 0)
+	set(mmioQueueSize, ringSize)
+	set(mmioQueueDesc, uint64(descBase))
+	set(mmioQueueDriver, uint64(availBase))
+	set(mmioQueueDevice, uint64(usedBase))
+	set(mmioQueueReady, 1)
+	set(mmioStatus, ready|virtio.StatusDriverOK)
+	if s := d.dev.Load(mmioStatus, 4); s != ready|virtio.StatusDriverOK {
+		return fmt.Errorf("the block device's status is %#x", s)
+	}
+	return nil
+}
+
+// do makes all requests, and returns when the device has done them.
+func (d *disk) do(ctx context.Context) error {
+	d.idx += uint16(d.depth)
+	if err := d.ram.Store16(availBase+2, d.idx); err != nil {
+		return err
+	}
+	d.dev.Store(mmioQueueNotify, 4, 0)
+	for {
+		select {
+		case <-d.wake:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		d.dev.Store(mmioInterruptACK, 4, d.dev.Load(mmioInterruptStatus, 4))
+		if used, err := d.ram.Load16(usedBase + 2); err != nil || used == d.idx {
+			return err
+		}
+	}
+}
+
+// forget makes it visible that a request has not been done.
+func (d *disk) forget() error {
+	for i := range d.depth {
+		if err := d.ram.Store8(statusBase+memory.GPA(i), 0xff); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// done says that the device reported success of every request.
+func (d *disk) done() error {
+	for i := range d.depth {
+		s, err := d.ram.Load8(statusBase + memory.GPA(i))
+		if err != nil {
+			return err
+		}
+		if s != 0 {
+			return fmt.Errorf("the status of request %d is %d", i, s)
+		}
+	}
+	return nil
+}
+
+// close ends the device, which must not outlive the memory. The image stays the caller's.
+func (d *disk) close() error {
+	d.dev.Store(mmioStatus, 4, 0)
+	return d.ram.Close()
+}
