@@ -1,0 +1,227 @@
+package report
+
+// Plots, as SVG that takes its colours from the page and its size from where it stands. Axes have ticks at round values, with units.
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/vmproject/vm/internal/bench"
+	"github.com/vmproject/vm/internal/bench/stats"
+)
+
+// The size of a plot in its own units; text is 12 of them high, which is readable on a phone as wide as the plot.
+const (
+	width, height            = 480.0, 200.0
+	left, right, top, bottom = 70.0, 16.0, 12.0, 44.0
+)
+
+// svg is a plot that is being drawn.
+type svg struct{ strings.Builder }
+
+func (s *svg) add(format string, args ...any) { fmt.Fprintf(s, format, args...) }
+
+func (s *svg) open(w, h float64, label string) {
+	s.add(`<svg viewBox="0 0 %g %g" role="img" aria-label="%s">`, w, h, template.HTMLEscapeString(label))
+}
+
+func (s *svg) text(x, y float64, anchor, text string) {
+	s.add(`<text x="%.1f" y="%.1f" text-anchor="%s">%s</text>`, x, y, anchor, template.HTMLEscapeString(text))
+}
+
+func (s *svg) html() template.HTML {
+	s.add("</svg>")
+	return template.HTML(s.String()) // all text in it has been escaped
+}
+
+// axis maps values to places.
+type axis struct{ low, high, from, to float64 }
+
+// around is an axis with everything on it, and a little room; values that are all the same get some.
+func around(values []float64, from, to float64) axis {
+	low, high := math.Inf(1), math.Inf(-1)
+	for _, v := range values {
+		if finite(v) {
+			low, high = min(low, v), max(high, v)
+		}
+	}
+	switch {
+	case low > high:
+		low, high = 0, 1
+	case low == high:
+		d := max(math.Abs(low)/10, 1e-12)
+		low, high = low-d, high+d
+	}
+	room := (high - low) / 20
+	return axis{low - room, high + room, from, to}
+}
+
+func (a axis) at(v float64) float64 { return a.from + (v-a.low)/(a.high-a.low)*(a.to-a.from) }
+
+// ticks is about n round values on the axis.
+func (a axis) ticks(n int) (list []float64) {
+	raw := (a.high - a.low) / float64(max(n, 1))
+	if !(raw > 0) || !finite(raw) {
+		return nil
+	}
+	step := math.Pow(10, math.Floor(math.Log10(raw)))
+	for _, m := range []float64{1, 2, 5, 10} {
+		if step*m >= raw {
+			step *= m
+			break
+		}
+	}
+	for v := math.Ceil(a.low/step) * step; v <= a.high+step*1e-9 && len(list) < 50; v += step {
+		list = append(list, math.Round(v/step)*step)
+	}
+	return list
+}
+
+// horizontal draws an axis of values below a plot.
+func (s *svg) horizontal(a axis, unit string) {
+	y := height - bottom
+	s.add(`<path class="axis" d="M%g %gH%g"/>`, left, y, width-right)
+	for _, v := range a.ticks(4) {
+		x := a.at(v)
+		s.add(`<path class="grid" d="M%.1f %gV%g"/>`, x, top, y)
+		s.text(x, y+16, "middle", bench.FormatValue(v, unit))
+	}
+}
+
+// vertical draws one beside it.
+func (s *svg) vertical(a axis, unit string) {
+	s.add(`<path class="axis" d="M%g %gV%g"/>`, left, top, height-bottom)
+	for _, v := range a.ticks(4) {
+		y := a.at(v)
+		s.add(`<path class="grid" d="M%g %.1fH%g"/>`, left, y, width-right)
+		s.text(left-6, y+4, "end", bench.FormatValue(v, unit))
+	}
+}
+
+// strip is a row's samples in a line, small enough for a table.
+func strip(b *bench.Row) template.HTML {
+	const w, h = 120.0, 16.0
+	samples := b.Samples()
+	a := around(samples, 2, w-2)
+	var s svg
+	s.open(w, h, "samples of "+b.Name)
+	for _, v := range samples {
+		s.add(`<path class="sample" d="M%.1f 3V13"/>`, a.at(v))
+	}
+	s.add(`<path class="median" d="M%.1f 0V16"/>`, a.at(stats.Median(samples)))
+	return s.html()
+}
+
+// distribution plots every sample, a line a pass, with the median and its interval; and those of the peer.
+func distribution(b *bench.Row) template.HTML {
+	var s svg
+	s.open(width, height, "samples of "+b.Name+" by pass")
+	a := around(append(b.Samples(), b.PeerSamples()...), left, width-right)
+	s.horizontal(a, b.Unit)
+	lines := len(b.Passes)
+	if len(b.Peer) > 0 {
+		lines += len(b.Peer)
+	}
+	step := (height - bottom - top) / float64(max(lines, 1))
+	y := top + step/2
+	draw := func(passes [][]float64, class, name string) {
+		low, high := stats.MedianInterval(bench.Flatten(passes))
+		from := y - step/2
+		for i, pass := range passes {
+			for _, v := range pass {
+				s.add(`<circle class="%s" cx="%.1f" cy="%.1f" r="2.5"/>`, class, a.at(v), y)
+			}
+			if i == 0 || len(passes) <= 6 {
+				s.text(left-6, y+4, "end", fmt.Sprintf("%s %d", name, i+1))
+			}
+			y += step
+		}
+		s.add(`<rect class="interval" x="%.1f" y="%.1f" width="%.1f" height="%.1f"/>`, a.at(low), from, max(a.at(high)-a.at(low), 1), step*float64(len(passes)))
+		s.add(`<path class="median" d="M%.1f %.1fv%.1f"/>`, a.at(stats.Median(bench.Flatten(passes))), from, step*float64(len(passes)))
+	}
+	draw(b.Passes, "own", "pass")
+	if len(b.Peer) > 0 {
+		draw(b.Peer, "peer", b.PeerName)
+	}
+	s.text((left+width-right)/2, height-8, "middle", b.Unit+", every sample; the band is the median's interval of 95 %")
+	return s.html()
+}
+
+// point is a result in a plot over time.
+type point struct {
+	at               time.Time
+	value, low, high float64
+	baseline         bool
+}
+
+// over plots points by date.
+func over(points []point, unit string) template.HTML {
+	var values, times []float64
+	for _, p := range points {
+		values = append(values, p.low, p.high, p.value)
+		times = append(times, float64(p.at.Unix()))
+	}
+	x, y := around(times, left, width-right), around(values, height-bottom, top)
+	var s svg
+	s.open(width, height, "median over time")
+	s.vertical(y, unit)
+	s.add(`<path class="axis" d="M%g %gH%g"/>`, left, height-bottom, width-right)
+	var line strings.Builder
+	for i, p := range points {
+		px, py := x.at(float64(p.at.Unix())), y.at(p.value)
+		fmt.Fprintf(&line, "%c%.1f %.1f", "ML"[min(i, 1)], px, py)
+		s.add(`<path class="whisker" d="M%.1f %.1fV%.1f"/>`, px, y.at(p.low), y.at(p.high))
+		class := "own"
+		if p.baseline {
+			class = "baseline"
+		}
+		s.add(`<circle class="%s" cx="%.1f" cy="%.1f" r="3.5"/>`, class, px, py)
+	}
+	s.add(`<path class="line" d="%s"/>`, line.String())
+	first, last := points[0].at, points[len(points)-1].at
+	layout := "2006-01-02"
+	if last.Sub(first) < 48*time.Hour {
+		layout = "01-02 15:04"
+	}
+	s.text(left, height-bottom+16, "start", first.Format(layout))
+	s.text(width-right, height-bottom+16, "end", last.Format(layout))
+	s.text((left+width-right)/2, height-8, "middle", "date of the result; whiskers are intervals of 95 %")
+	return s.html()
+}
+
+// bar is a ratio.
+type bar struct {
+	name             string
+	value, low, high float64
+	mark             float64 // where both are the same
+}
+
+// ratios draws bars from 0.
+func ratios(bars []bar) template.HTML {
+	if len(bars) == 0 {
+		return ""
+	}
+	const each = 38.0
+	h := each*float64(len(bars)) + 24
+	most := 1.0
+	for _, b := range bars {
+		most = max(most, b.high, b.mark)
+	}
+	a := axis{0, most * 1.1, 10, width - right}
+	var s svg
+	s.open(width, h, "ratios")
+	for i, b := range bars {
+		y := each * float64(i)
+		s.text(10, y+12, "start", fmt.Sprintf("%.2f %s", b.value, b.name))
+		s.add(`<rect class="bar" x="10" y="%.1f" width="%.1f" height="12"/>`, y+17, max(a.at(b.value)-10, 1))
+		s.add(`<path class="whisker" d="M%.1f %.1fH%.1f"/>`, a.at(b.low), y+23, a.at(b.high))
+		s.add(`<path class="mark" d="M%.1f %.1fv18"/>`, a.at(b.mark), y+14)
+	}
+	for _, v := range a.ticks(5) {
+		s.text(a.at(v), h-4, "middle", fmt.Sprintf("%g", v))
+	}
+	return s.html()
+}
