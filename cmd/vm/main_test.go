@@ -77,6 +77,20 @@ func TestWrongInputIsOneLineAndStatus125(t *testing.T) {
 		{"image import x", "--kernel FILE"},
 		{"image import x --kernel /nonexistent", "no such file"},
 		{"version extra", "see vm version --help"},
+		{"bench nothing", "see vm bench --help"},
+		{"bench run engine/integr/auto", "near it: engine/integer/auto"},
+		{"bench run nothing", "vm bench list shows all"},
+		{"bench list [", "syntax error"},
+		{"bench run engine --baseline nope", "vm bench baseline ls"},
+		{"bench run engine --save-baseline a/b", "cannot name a baseline"},
+		{"bench run engine --against bochs", "qemu is the only peer"},
+		{"bench compare one", "two results"},
+		{"bench compare one two", "no baseline is named"},
+		{"bench compare /dev/null /dev/null", "/dev/null: it is empty"},
+		{"bench baseline rm nope", "no baseline is named"},
+		{"bench baseline import x /nonexistent", "no such file"},
+		{"bench report", "vm bench does"},
+		{"bench report nope", "no baseline is named"},
 	} {
 		code, stdout, stderr := call(t, strings.Fields(test.args)...)
 		if code != exitFailure || stdout != "" || !strings.HasPrefix(stderr, "vm: ") || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, test.want) {
@@ -87,14 +101,17 @@ func TestWrongInputIsOneLineAndStatus125(t *testing.T) {
 
 func TestCommandsThatNeedNoGuest(t *testing.T) {
 	for args, want := range map[string]string{
-		"":           "Available Commands",
-		"--help":     "Available Commands",
-		"run -h":     "--no-reboot",
-		"image":      "import",
-		"image ls":   "NAME",
-		"version":    "vm ",
-		"help run":   "Ctrl-A",
-		"run --help": "--dump-code PC|all",
+		"":                   "Available Commands",
+		"--help":             "Available Commands",
+		"run -h":             "--no-reboot",
+		"image":              "import",
+		"image ls":           "NAME",
+		"version":            "vm ",
+		"help run":           "Ctrl-A",
+		"run --help":         "--dump-code PC|all",
+		"bench list tlb/hit": "tlb/hit/auto",
+		"bench --help":       "--save-baseline",
+		"bench baseline ls":  "NAME",
 	} {
 		if code, stdout, stderr := call(t, strings.Fields(args)...); code != 0 || !strings.Contains(stdout, want) || stderr != "" {
 			t.Errorf("vm %s: status %d, stdout %q, stderr %q; want %q", args, code, stdout, stderr, want)
