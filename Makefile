@@ -96,7 +96,7 @@ perf-gate:
 	@[ -n "$(BASE)" ] || { echo "make perf-gate BASE=REV: a revision to compare with is missing" >&2; exit 1; }
 	$(GO) run ./test/perfgate -base $(BASE) $(if $(HEAD),-head $(HEAD)) $(ARGS)
 
-# That the gate finds out a slower TLB, and raises no alarm without a cause. Takes half an hour.
+# That the gate finds out a slower TLB, and raises no alarm without a cause. Takes an hour.
 perf-gate-proof:
 	$(GO) test -count=1 -timeout 3h -v -run TestProof ./test/perfgate -proof
 

@@ -96,6 +96,7 @@ func (c *Compiler) entry(dst, address asm.Reg) {
 		c.RI(asm.SHR, asm.S32, dst, entryShift)
 	}
 	c.RI(asm.AND, asm.S32, dst, indexMask)
+	c.drag(dst)
 }
 
 // translate checks the address in tmp against the entry at tmp2 and makes it a host address.
@@ -104,6 +105,13 @@ func (c *Compiler) translate(table int32, n int64, miss asm.Label) {
 	c.RI(asm.CMP, asm.S64, tmp, int32(memory.PageSize-n))
 	c.Jcc(asm.CondA, miss)
 	c.RM(asm.ADD, asm.S64, tmp, asm.Indexed(base, tmp2, 1, table+8)) // the host's page
+}
+
+// drag makes a look-up by what is in a register slower, in builds that the performance gate has to find out.
+func (c *Compiler) drag(r asm.Reg) {
+	if slowTLB {
+		c.RI(asm.OR, asm.S64, r, 0)
+	}
 }
 
 // missPiece is the slow path of an access: the routine fills the entry and returns, or does not return. On entry tmp is address XOR tag, and tmp2

@@ -392,6 +392,7 @@ func (e *regionEmitter) group(v *opt.Value, in *ir.Inst) {
 		c.Jmp(ready)
 	})
 	address()
+	c.drag(tmp)
 	c.apply(asm.XOR, asm.S64, tmp, tag)
 	c.RI(asm.CMP, asm.S64, tmp, int32(memory.PageSize-span))
 	c.Jcc(asm.CondA, other)
