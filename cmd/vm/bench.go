@@ -160,11 +160,11 @@ func (f *benchRun) environment(ctx context.Context) (env *bench.Env, done func()
 		env.Seed = rand.Uint64()
 	}
 	if f.against != "" {
-		found, err := peer.Find(ctx)
-		if err != nil {
-			return nil, nil, err
+		if found, err := peer.Find(ctx); err != nil {
+			env.NoPeer = err.Error()
+		} else {
+			env.QEMU = found.Path
 		}
-		env.QEMU = found.Path
 	}
 	if env.Scratch, err = os.MkdirTemp("", "vm-bench-"); err != nil {
 		return nil, nil, err

@@ -163,12 +163,16 @@ func (r *runner) pass(ctx context.Context, pass int) bool {
 
 // measure takes the samples of a pass.
 func (r *runner) measure(ctx context.Context, b *Benchmark, row *Row) (err error) {
-	own, err := open(b.Setup, r.env)
+	instance, err := open(b.Setup, r.env)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, own.Close()) }()
-	sides := []*side{{instance: own}}
+	defer func() { err = errors.Join(err, instance.Close()) }()
+	own := &side{instance: instance}
+	sides := []*side{own}
+	if b.Peer != nil && r.env.NoPeer != "" {
+		row.PeerFailed = r.env.NoPeer
+	}
 	if b.Peer != nil && r.env.QEMU != "" && row.PeerFailed == "" {
 		peer, err := open(b.Peer, r.env)
 		if err != nil {
@@ -181,8 +185,13 @@ func (r *runner) measure(ctx context.Context, b *Benchmark, row *Row) (err error
 	}
 	runtime.GC() // what others have left behind is not this one's
 	for k, s := range sides {
-		if !b.Whole {
-			err = s.prepare(ctx, r.Sample)
+		switch {
+		case b.Whole:
+		case k == 0:
+			err = s.prepare(ctx, b.Unit, r.Sample)
+		default: // the same work
+			s.times = own.times
+			_, err = s.instance.Sample(ctx, s.times)
 		}
 		if err != nil && k > 0 && ctx.Err() == nil {
 			row.PeerFailed, err, sides = err.Error(), nil, sides[:1]
@@ -260,16 +269,20 @@ type side struct {
 }
 
 // prepare does the work once, which boots what has to be, and finds out how often it has to be done for a sample to be long enough.
-func (s *side) prepare(ctx context.Context, least time.Duration) error {
+func (s *side) prepare(ctx context.Context, unit Unit, least time.Duration) error {
 	if _, err := s.instance.Sample(ctx, 1); err != nil {
 		return err
 	}
 	for s.times = 1; ; {
 		began := time.Now()
-		if _, err := s.instance.Sample(ctx, s.times); err != nil {
+		v, err := s.instance.Sample(ctx, s.times)
+		if err != nil {
 			return err
 		}
 		took := max(time.Since(began), 1)
+		if unit == NsPerOp { // without what it takes to ask a guest for it
+			took = max(time.Duration(v*float64(s.times)), 1)
+		}
 		if took >= least || s.times >= maxTimes {
 			return nil
 		}

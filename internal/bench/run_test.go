@@ -63,6 +63,15 @@ func TestRunGoesOn(t *testing.T) {
 	}
 }
 
+func TestAMissingPeerIsSaidOfItsRowsOnly(t *testing.T) {
+	with, without := fake("with", func(int) (float64, error) { return 1, nil }), fake("without", func(int) (float64, error) { return 1, nil })
+	with.Peer = with.Setup
+	r, err := Run(t.Context(), &Env{NoPeer: "it is not on PATH"}, []Benchmark{with, without}, quick())
+	if err != nil || !r.Complete || r.Row("with").PeerFailed != "it is not on PATH" || len(r.Row("with").Samples()) == 0 || r.Row("without").PeerFailed != "" {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 func TestInterruptedRunKeepsWhatThereIs(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -84,7 +93,7 @@ func TestCalibration(t *testing.T) {
 			}
 			return nil
 		})}
-		if err := s.prepare(t.Context(), 2*time.Millisecond); err != nil {
+		if err := s.prepare(t.Context(), NsPerOp, 2*time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 		if took := each * time.Duration(s.times); took < time.Millisecond || took > 30*time.Millisecond {
