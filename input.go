@@ -7,8 +7,8 @@ package vm
 // has to even when the guest hangs and takes no input at all.
 //
 // A terminal's input has no end. Where the host's has, a shell that runs a file of commands would wait for ever, so that then the key is pressed that
-// says so, at the start of a line; only where vm's own user space is what reads: a login prompt would begin again and again. While the guest's terminal is between two modes it is lost, and a program that the shell runs may want it too: it
-// is pressed again and again.
+// says so, at the start of a line; only where vm's own user space is what reads, since a login prompt would begin again and again. While the guest's
+// terminal is between two modes the key is lost, and a program that the shell runs may want it too: it is pressed again and again.
 
 import (
 	"context"

@@ -188,7 +188,7 @@ func (r *runner) measure(ctx context.Context, b *Benchmark, row *Row) (err error
 		switch {
 		case b.Whole:
 		case k == 0:
-			err = s.prepare(ctx, b.Unit, r.Sample)
+			err = s.prepare(ctx, b.Peer != nil && b.Unit == NsPerOp, r.Sample)
 		default: // the same work
 			s.times = own.times
 			_, err = s.instance.Sample(ctx, s.times)
@@ -268,8 +268,9 @@ type side struct {
 	samples  []float64
 }
 
-// prepare does the work once, which boots what has to be, and finds out how often it has to be done for a sample to be long enough.
-func (s *side) prepare(ctx context.Context, unit Unit, least time.Duration) error {
+// prepare does the work once, which boots what has to be, and finds out how often it has to be done for a sample to be long enough. asked says that a
+// guest is asked for it, which takes time that is not measured.
+func (s *side) prepare(ctx context.Context, asked bool, least time.Duration) error {
 	if _, err := s.instance.Sample(ctx, 1); err != nil {
 		return err
 	}
@@ -280,7 +281,7 @@ func (s *side) prepare(ctx context.Context, unit Unit, least time.Duration) erro
 			return err
 		}
 		took := max(time.Since(began), 1)
-		if unit == NsPerOp { // without what it takes to ask a guest for it
+		if asked && took < 10*least {
 			took = max(time.Duration(v*float64(s.times)), 1)
 		}
 		if took >= least || s.times >= maxTimes {

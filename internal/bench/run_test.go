@@ -93,7 +93,7 @@ func TestCalibration(t *testing.T) {
 			}
 			return nil
 		})}
-		if err := s.prepare(t.Context(), NsPerOp, 2*time.Millisecond); err != nil {
+		if err := s.prepare(t.Context(), false, 2*time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 		if took := each * time.Duration(s.times); took < time.Millisecond || took > 30*time.Millisecond {
