@@ -3,6 +3,7 @@ package main
 // vm bench: measuring, and what results are good for. Its subcommands that read results only are in benchresults.go.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,10 +11,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime/debug"
-	"strings"
 	"text/tabwriter"
 	"time"
 
+	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/vmproject/vm/internal/bench"
@@ -24,9 +25,6 @@ import (
 	"github.com/vmproject/vm/internal/bench/suite"
 	"github.com/vmproject/vm/internal/terminal"
 )
-
-// slower is the exit status of a comparison that found something slower.
-const exitSlower = 1
 
 // benchRun is what vm bench and vm bench run are asked for.
 type benchRun struct {
@@ -122,7 +120,7 @@ func (f *benchRun) run(ctx context.Context, std stdio, patterns []string) error 
 	}
 	r.Version, r.Revision = buildOf()
 	r.Command = append([]string{"vm"}, os.Args[1:]...)
-	return errors.Join(f.tell(std, r, before, keep), interrupted(ctx, r))
+	return withFailure(interrupted(ctx, r), f.tell(std, r, before, keep))
 }
 
 // prepare finds out all that can be wrong before anything is measured.
@@ -205,14 +203,14 @@ func (f *benchRun) tell(std stdio, r, before *bench.Result, keep *store.Store) e
 	if !r.Complete {
 		fmt.Fprintln(std.err, "interrupted: the result is not complete, and is marked so")
 	}
-	found := error(nil)
+	var found error
 	if before != nil {
 		found = compared(std, before, r)
 	}
 	if f.promises {
-		found = errors.Join(found, promised(std, r))
+		found = cmp.Or(found, promised(std, r))
 	}
-	return errors.Join(kept, found)
+	return cmp.Or(kept, found)
 }
 
 // writeTo writes to a file, to stdout if it is -, or nowhere if it has no name.
@@ -241,7 +239,7 @@ func promised(std stdio, r *bench.Result) error {
 	}
 	broken, err := promise.Write(std.out, checks)
 	if err == nil && broken > 0 {
-		return guestExit(exitSlower)
+		return errSlower
 	}
 	return err
 }
@@ -260,37 +258,33 @@ func buildOf() (version, revision string) {
 	return info.Main.Version, revision
 }
 
-// benchProgress is a line at the bottom of a terminal, or a line a pass elsewhere.
+// benchProgress is a bar on a terminal, or a line a pass elsewhere.
 type benchProgress struct {
-	w        *os.File
-	terminal bool
-	pass     int
-	drawn    bool
+	w    *os.File
+	bar  *progressbar.ProgressBar
+	pass int
 }
 
-func newBenchProgress(w *os.File) *benchProgress {
-	return &benchProgress{w: w, terminal: terminal.IsTerminal(w)}
-}
+func newBenchProgress(w *os.File) *benchProgress { return &benchProgress{w: w} }
 
 func (p *benchProgress) show(s bench.Progress) {
-	left := "?"
-	if s.Left > 0 {
-		left = s.Left.Round(time.Second).String()
-	}
+	left := s.Left.Round(time.Second)
 	switch {
-	case p.terminal:
-		const cells = 20
-		full := cells * s.Done / max(s.Total, 1)
-		fmt.Fprintf(p.w, "\r\x1b[K[%s%s] pass %d of %d, %s left  %s", strings.Repeat("=", full), strings.Repeat(" ", cells-full), s.Pass, s.Passes, left, s.Name)
-		p.drawn = true
+	case terminal.IsTerminal(p.w):
+		if p.bar == nil {
+			p.bar = progressbar.NewOptions(s.Total, progressbar.OptionSetWriter(p.w), progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(false),
+				progressbar.OptionSetWidth(20), progressbar.OptionSetElapsedTime(false))
+		}
+		p.bar.Describe(fmt.Sprintf("pass %d of %d, %v left, %-30s", s.Pass, s.Passes, left, s.Name))
+		_ = p.bar.Set(s.Done) // a bar that cannot be drawn hinders nothing
 	case p.pass != s.Pass:
-		fmt.Fprintf(p.w, "pass %d of %d, about %s left\n", s.Pass, s.Passes, left)
+		fmt.Fprintf(p.w, "pass %d of %d, about %v left\n", s.Pass, s.Passes, left)
 	}
 	p.pass = s.Pass
 }
 
 func (p *benchProgress) end() {
-	if p.drawn {
-		fmt.Fprint(p.w, "\r\x1b[K")
+	if p.bar != nil {
+		_ = p.bar.Finish()
 	}
 }

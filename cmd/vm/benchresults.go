@@ -69,7 +69,7 @@ func compared(std stdio, before, r *bench.Result) error {
 
 func slowerThan(c *compare.Comparison) error {
 	if c.Slower() > 0 {
-		return guestExit(exitSlower)
+		return errSlower
 	}
 	return nil
 }

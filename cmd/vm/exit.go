@@ -11,6 +11,7 @@ import (
 )
 
 const (
+	exitSlower  = 1   // a comparison found something slower, or a promise is broken
 	exitTimeout = 124 // --timeout passed
 	exitFailure = 125 // vm itself failed
 )
@@ -19,6 +20,9 @@ const (
 type guestExit int
 
 func (e guestExit) Error() string { return fmt.Sprintf("the guest ended with status %d", int(e)) }
+
+// errSlower is what a comparison has found and already said.
+var errSlower = errors.New("something is slower, or a promise is broken")
 
 // timeoutError is the cause of a context that --timeout ended.
 type timeoutError string
@@ -35,6 +39,8 @@ func verdict(err error) (code int, line string) {
 	switch {
 	case err == nil:
 		return 0, ""
+	case err == errSlower: // and nothing else is wrong
+		return exitSlower, ""
 	case errors.As(err, &guest):
 		return int(guest), ""
 	case errors.As(err, &signal):

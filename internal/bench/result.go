@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -69,18 +70,10 @@ type Row struct {
 }
 
 // Samples are those of all passes.
-func (r *Row) Samples() []float64 { return Flatten(r.Passes) }
+func (r *Row) Samples() []float64 { return slices.Concat(r.Passes...) }
 
 // PeerSamples are those of the peer.
-func (r *Row) PeerSamples() []float64 { return Flatten(r.Peer) }
-
-// Flatten is the samples of all passes, in their order.
-func Flatten(passes [][]float64) (all []float64) {
-	for _, p := range passes {
-		all = append(all, p...)
-	}
-	return all
-}
+func (r *Row) PeerSamples() []float64 { return slices.Concat(r.Peer...) }
 
 // Row is the row of a name, or nil.
 func (r *Result) Row(name string) *Row {

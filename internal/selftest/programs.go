@@ -13,10 +13,22 @@ import (
 
 type program struct {
 	name string
-	// code has the rounds in s0 (at least 1) and the address of scratch memory in s1.
-	code func(*asm.Assembler)
-	want func(rounds int64) uint64
+	Program
 }
+
+// Program is what a guest computes, and what that is.
+type Program struct {
+	// Code has the rounds in s0 (at least 1) and in s1 the address of 64 KiB of scratch memory. It leaves its result in a0.
+	Code func(*asm.Assembler)
+	Want func(rounds uint64) uint64
+}
+
+// Programs that are measured, too.
+var (
+	Integer = Program{integerCode, integerWant}
+	Memory  = Program{memoryCode, memoryWant}
+	Float   = Program{floatCode, floatWant}
+)
 
 // The numbers that programs mix with: digits of pi and of e, so that no bit stands still.
 const (
@@ -25,11 +37,11 @@ const (
 )
 
 var programs = []program{
-	{"integer", integerCode, integerWant},
-	{"memory", memoryCode, memoryWant},
-	{"floating point", floatCode, floatWant},
-	{"bits and atomics", bitsCode, bitsWant},
-	{"traps", trapsCode, trapsWant},
+	{"integer", Integer},
+	{"memory", Memory},
+	{"floating point", Float},
+	{"bits and atomics", Program{bitsCode, bitsWant}},
+	{"traps", Program{trapsCode, trapsWant}},
 }
 
 // integer: shifts, xor, multiply, add, a branch each way.
@@ -54,7 +66,7 @@ func integerCode(a *asm.Assembler) {
 	a.R(riscv.ADD, asm.A0, asm.A0, asm.T2)
 }
 
-func integerWant(rounds int64) uint64 {
+func integerWant(rounds uint64) uint64 {
 	x, sum := uint64(seed), uint64(0)
 	for range rounds {
 		x ^= x << 13
@@ -68,15 +80,17 @@ func integerWant(rounds int64) uint64 {
 	return x + sum
 }
 
-// memory: stores and loads of every size over 4 KiB, one of the loads misaligned.
-const memoryWords = 512
+// memory: stores and loads of every size over 64 KiB, one of the loads misaligned. Each word is written before it is read, so that nothing of an earlier run is
+// seen.
+const memoryWords = 8192
 
 func memoryCode(a *asm.Assembler) {
 	a.Li(asm.A0, seed)
 	a.Li(asm.T1, step)
 	a.Li(asm.T2, 0) // the word
+	a.Li(asm.T5, memoryWords-1)
 	a.Label("loop")
-	a.I(riscv.ANDI, asm.T3, asm.T2, memoryWords-1)
+	a.R(riscv.AND, asm.T3, asm.T2, asm.T5)
 	a.R(riscv.SH3ADD, asm.T3, asm.T3, asm.S1)
 	a.R(riscv.ADD, asm.A0, asm.A0, asm.T1)
 	a.Store(riscv.SD, asm.A0, 0, asm.T3)
@@ -92,9 +106,9 @@ func memoryCode(a *asm.Assembler) {
 	a.B(riscv.BNE, asm.T2, asm.S0, "loop")
 }
 
-func memoryWant(rounds int64) uint64 {
+func memoryWant(rounds uint64) uint64 {
 	x := uint64(seed)
-	for i := range uint64(rounds) {
+	for i := range rounds {
 		x += step
 		w := x&^(0xffff<<16)&^(0xff<<56) | i&0xffff<<16 | step&0xff<<56
 		x ^= uint64(int64(int32(w >> 32)))
@@ -123,7 +137,7 @@ func floatCode(a *asm.Assembler) {
 	a.R1(riscv.FMV_X_D, asm.A0, asm.FA0)
 }
 
-func floatWant(rounds int64) uint64 {
+func floatWant(rounds uint64) uint64 {
 	x := 3.0
 	for i := rounds; i > 0; i-- {
 		q := x / float64(i)
@@ -161,7 +175,7 @@ func bitsCode(a *asm.Assembler) {
 	a.R(riscv.ADD, asm.A0, asm.A0, asm.T4)
 }
 
-func bitsWant(rounds int64) uint64 {
+func bitsWant(rounds uint64) uint64 {
 	x, sum, ones := uint64(seed), uint64(0), uint64(0)
 	for range rounds {
 		x = bits.RotateLeft64(x, -11)
@@ -197,7 +211,7 @@ func trapsCode(a *asm.Assembler) {
 	a.Op(riscv.MRET)
 }
 
-func trapsWant(rounds int64) uint64 {
+func trapsWant(rounds uint64) uint64 {
 	const ecallFromM = 11
 	return ecallFromM * uint64(rounds)
 }

@@ -80,7 +80,7 @@ func runOne(e engines.Engine, p program, rounds int64, limit time.Duration) Resu
 	exit := machine.Run()
 	r.Elapsed = time.Since(start)
 	r.Instructions = h.Instret
-	want := p.want(rounds)
+	want := p.Want(uint64(rounds))
 	switch {
 	case exit == engine.ExitStop:
 		r.Err = fmt.Errorf("it did not end within %s; pc is %#x", limit, h.PC)
@@ -130,7 +130,7 @@ func assemble(p program, rounds int64) ([]byte, error) {
 	a.Li(asm.S1, int64(base)+scratch)
 	a.Li(asm.A0, 0)
 	a.Li(asm.A1, 0)
-	p.code(a)
+	p.Code(a)
 	a.Label("done")
 	a.Op(riscv.WFI)
 	a.J("done")

@@ -48,7 +48,7 @@ func TestAWrongEngineIsFoundOut(t *testing.T) {
 }
 
 func TestATrapIsReported(t *testing.T) {
-	p := program{"trap", func(a *asm.Assembler) { a.Op(riscv.EBREAK) }, func(int64) uint64 { return 0 }}
+	p := program{"trap", Program{func(a *asm.Assembler) { a.Op(riscv.EBREAK) }, func(uint64) uint64 { return 0 }}}
 	e, err := engines.Lookup("interp")
 	if err != nil {
 		t.Fatal(err)

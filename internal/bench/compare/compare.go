@@ -147,10 +147,7 @@ func (o *Options) row(a, b *bench.Row) (r Row, p float64, ok bool) {
 		}
 		r.Why = "the median is 0"
 	default:
-		ratio, low, high := stats.RatioInterval(b.Passes, a.Passes)
-		if b.Higher { // so that more is worse
-			ratio, low, high = 1/ratio, 1/high, 1/low
-		}
+		ratio, low, high := a.Better(b.Passes)
 		r.Change, r.Low, r.High = ratio-1, low-1, high-1
 		r.Noise = max(leastNoise, o.noise(a.Passes, b.Passes))
 		return r, max(stats.MannWhitney(a.Samples(), b.Samples()), o.passes(a.Passes, b.Passes)), true

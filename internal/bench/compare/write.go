@@ -4,6 +4,7 @@ package compare
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -116,7 +117,12 @@ func Summary(w io.Writer, r *bench.Result) error {
 	}
 	fmt.Fprintln(t, head+"NOTE")
 	for i := range r.Rows {
-		fmt.Fprintln(t, strings.Join(summaryCells(r, &r.Rows[i], peers), "\t"))
+		c := figuresOf(r, &r.Rows[i])
+		cells := []string{r.Rows[i].Name, c.median, c.interval, c.p99, c.noise, c.limit}
+		if peers != "" {
+			cells = append(cells, c.ratio, c.ratioInterval)
+		}
+		fmt.Fprintln(t, strings.Join(append(cells, c.note), "\t"))
 	}
 	t.Flush() // to memory
 	if r.Note != "" {
@@ -129,46 +135,35 @@ func Summary(w io.Writer, r *bench.Result) error {
 	return err
 }
 
-func summaryCells(r *bench.Result, row *bench.Row, peer string) []string {
-	s := stats.Summarize(row.Samples())
+// figures are what a run found of a row; "-" is what it did not.
+type figures struct{ median, interval, p99, noise, limit, ratio, ratioInterval, note string }
+
+func figuresOf(r *bench.Result, row *bench.Row) figures {
+	f := figures{"-", "-", "-", "-", "-", "-", "-", ""}
 	var notes []string
-	for _, n := range []struct{ what, why string }{{"failed", row.Failed}, {"not here", row.Unavailable}, {peer, row.PeerFailed}} {
+	for _, n := range []struct{ what, why string }{{"failed", row.Failed}, {"not here", row.Unavailable}, {"the peer", row.PeerFailed}} {
 		if n.why != "" {
 			notes = append(notes, n.what+": "+n.why)
 		}
 	}
-	blank := 5
-	if peer != "" {
-		blank += 2
-	}
-	if s.N == 0 {
-		return append(append([]string{row.Name}, strings.Split(strings.Repeat("-,", blank)[:2*blank-1], ",")...), strings.Join(notes, "; "))
-	}
-	if len(s.Modes) > 1 {
-		notes = append(notes, fmt.Sprintf("two speeds: %s and %s", bench.FormatValue(s.Modes[0], row.Unit), bench.FormatValue(s.Modes[1], row.Unit)))
-	}
-	limit := "-"
-	if l := r.Row(row.Limit); l != nil && len(l.Samples()) > 0 {
-		share := stats.Median(l.Samples()) / s.Median
-		if row.Higher {
-			share = 1 / share
+	value := func(v float64) string { return bench.FormatValue(v, row.Unit) }
+	if s := stats.Summarize(row.Samples()); s.N > 0 {
+		f.median, f.interval, f.p99 = value(s.Median), value(s.Low)+" to "+value(s.High), value(s.P99)
+		f.noise = fmt.Sprintf("%.1f %%", 100*noise(row.Passes))
+		if len(s.Modes) > 1 {
+			notes = append(notes, "two speeds: "+value(s.Modes[0])+" and "+value(s.Modes[1]))
 		}
-		limit = fmt.Sprintf("%.0f %%", 100*share)
-	}
-	cells := []string{row.Name, bench.FormatValue(s.Median, row.Unit), bench.FormatValue(s.Low, row.Unit) + " to " + bench.FormatValue(s.High, row.Unit),
-		bench.FormatValue(s.P99, row.Unit), fmt.Sprintf("%.1f %%", 100*noise(row.Passes)), limit}
-	if peer != "" {
-		ratio, interval := "-", "-"
-		if p := row.PeerSamples(); len(p) > 0 {
-			x, low, high := stats.RatioInterval(row.Peer, row.Passes)
-			if row.Higher {
-				x, low, high = 1/x, 1/high, 1/low
-			}
-			ratio, interval = fmt.Sprintf("%.2f", x), fmt.Sprintf("%.2f to %.2f", low, high)
+		if l := r.Row(row.Limit); l != nil && len(l.Samples()) > 0 {
+			x, _, _ := row.Better(l.Passes)
+			f.limit = fmt.Sprintf("%.0f %%", 100*x)
 		}
-		cells = append(cells, ratio, interval)
+		if len(row.PeerSamples()) > 0 {
+			x, low, high := row.Better(row.Peer)
+			f.ratio, f.ratioInterval = fmt.Sprintf("%.2f", x), fmt.Sprintf("%.2f to %.2f", low, high)
+		}
 	}
-	return append(cells, strings.Join(notes, "; "))
+	f.note = strings.Join(notes, "; ")
+	return f
 }
 
 // Markdown writes what a run found as a page, with what the specification promises of a row beside it (docs/BASELINE.md is one).
@@ -184,16 +179,12 @@ func Markdown(w io.Writer, r *bench.Result, targets map[string]string) error {
 			group = g
 			fmt.Fprintf(&b, "\n## %s\n\n| benchmark | median | 95 %% | p99 | of its limit | times QEMU | target | note |\n|---|---|---|---|---|---|---|---|\n", group)
 		}
-		cells := summaryCells(r, row, "peer")
-		target := targets[row.Name]
-		if target == "" {
-			target = "-"
+		c := figuresOf(r, row)
+		cells := []string{row.Name, c.median, c.interval, c.p99, c.limit, c.ratio, cmp.Or(targets[row.Name], "-"), c.note}
+		for k := range cells {
+			cells[k] = escape(cells[k])
 		}
-		c := []string{cells[0], cells[1], cells[2], cells[3], cells[5], cells[6], target, cells[8]}
-		for k := range c {
-			c[k] = escape(c[k])
-		}
-		fmt.Fprintf(&b, "| %s |\n", strings.Join(c, " | "))
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | "))
 	}
 	_, err := w.Write(b.Bytes())
 	return err

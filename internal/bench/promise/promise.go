@@ -7,12 +7,12 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/vmproject/vm/internal/bench"
+	"github.com/vmproject/vm/internal/bench/stats"
 )
 
 //go:embed promises.txt
@@ -119,19 +119,19 @@ func (p *Promise) value(r *bench.Result) (float64, error) {
 	if row == nil || len(row.Samples()) == 0 {
 		return 0, fmt.Errorf("%s was not measured", p.Benchmark)
 	}
-	own, other := median(row.Samples()), 0.0
+	own, other := stats.Median(row.Samples()), 0.0
 	switch p.To {
 	case "itself":
 		return own, nil
 	case "qemu":
-		other = median(row.PeerSamples())
+		other = stats.Median(row.PeerSamples())
 	default:
 		name := p.To
 		if name == "limit" {
 			name = row.Limit
 		}
 		if o := r.Row(name); o != nil {
-			other = median(o.Samples())
+			other = stats.Median(o.Samples())
 		}
 	}
 	if other == 0 || own == 0 {
@@ -141,14 +141,6 @@ func (p *Promise) value(r *bench.Result) (float64, error) {
 		return own / other, nil
 	}
 	return other / own, nil
-}
-
-func median(v []float64) float64 {
-	if len(v) == 0 {
-		return 0
-	}
-	s := slices.Sorted(slices.Values(v))
-	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
 
 // Write writes a table, and returns how many promises are broken.

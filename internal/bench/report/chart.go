@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -121,14 +122,11 @@ func distribution(b *bench.Row) template.HTML {
 	s.open(width, height, "samples of "+b.Name+" by pass")
 	a := around(append(b.Samples(), b.PeerSamples()...), left, width-right)
 	s.horizontal(a, b.Unit)
-	lines := len(b.Passes)
-	if len(b.Peer) > 0 {
-		lines += len(b.Peer)
-	}
-	step := (height - bottom - top) / float64(max(lines, 1))
+	step := (height - bottom - top) / float64(max(len(b.Passes)+len(b.Peer), 1))
 	y := top + step/2
 	draw := func(passes [][]float64, class, name string) {
-		low, high := stats.MedianInterval(bench.Flatten(passes))
+		samples := slices.Concat(passes...)
+		low, high := stats.MedianInterval(samples)
 		from := y - step/2
 		for i, pass := range passes {
 			for _, v := range pass {
@@ -140,7 +138,7 @@ func distribution(b *bench.Row) template.HTML {
 			y += step
 		}
 		s.add(`<rect class="interval" x="%.1f" y="%.1f" width="%.1f" height="%.1f"/>`, a.at(low), from, max(a.at(high)-a.at(low), 1), step*float64(len(passes)))
-		s.add(`<path class="median" d="M%.1f %.1fv%.1f"/>`, a.at(stats.Median(bench.Flatten(passes))), from, step*float64(len(passes)))
+		s.add(`<path class="median" d="M%.1f %.1fv%.1f"/>`, a.at(stats.Median(samples)), from, step*float64(len(passes)))
 	}
 	draw(b.Passes, "own", "pass")
 	if len(b.Peer) > 0 {

@@ -174,18 +174,12 @@ func (p *Page) row(b *bench.Row, i int) row {
 		}
 	}
 	if len(b.PeerSamples()) > 0 {
-		x, low, high := stats.RatioInterval(b.Peer, b.Passes)
-		if b.Higher {
-			x, low, high = 1/x, 1/high, 1/low
-		}
+		x, low, high := b.Better(b.Peer)
 		out.Peer = fmt.Sprintf("%.2f (%.2f to %.2f)", x, low, high)
 		bars = append(bars, bar{fmt.Sprintf("times as fast as %s", b.PeerName), x, low, high, 1})
 	}
 	if l := p.Result.Row(b.Limit); l != nil && len(l.Samples()) > 0 {
-		x, low, high := stats.RatioInterval(l.Passes, b.Passes)
-		if b.Higher {
-			x, low, high = 1/x, 1/high, 1/low
-		}
+		x, low, high := b.Better(l.Passes)
 		out.Limit = fmt.Sprintf("%.0f %%", 100*x)
 		bars = append(bars, bar{"of " + b.Limit, x, low, high, 1})
 	}

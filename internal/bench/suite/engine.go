@@ -3,11 +3,10 @@ package suite
 // engine/*: guest instructions in a second, of programs of one kind each, in every tier alone and in all together.
 
 import (
-	"math"
-
 	"github.com/vmproject/vm/internal/bench"
 	"github.com/vmproject/vm/internal/engine/riscv"
 	"github.com/vmproject/vm/internal/engine/riscv/asm"
+	"github.com/vmproject/vm/internal/selftest"
 )
 
 // The numbers that programs mix with: digits of pi and of e, so that no bit stands still.
@@ -26,76 +25,15 @@ func engineGroup() []bench.Benchmark {
 	const same = "; the result is computed again in Go"
 	return guests([]guest{
 		{"engine/integer", "Shifts, xor, multiplication, addition and a branch that goes either way" + same, bench.InstPerSec, tiers, 10_000, 0,
-			bare(integerCode, integerWant)},
+			bare(selftest.Integer.Code, selftest.Integer.Want)},
 		{"engine/float", "Double precision: divide, square root, fused multiply-add, multiply, add, convert" + same, bench.InstPerSec, tiers, 5_000, 0,
-			bare(floatCode, floatWant)},
+			bare(selftest.Float.Code, selftest.Float.Want)},
 		{"engine/calls", "Fibonacci numbers by recursion, with a stack" + same, bench.InstPerSec, tiers, 8, 0, bare(callsCode, callsWant)},
 		{"engine/indirect", "A bytecode interpreter with eight instructions at random, each jumping to the next through a table" + same, bench.InstPerSec, tiers,
 			10_000, 0, bare(indirectCode, indirectWant)},
 		{"engine/memory", "Loads and stores of every size over 64 KiB, one of six misaligned" + same, bench.InstPerSec, tiers, 10_000, 0,
-			bare(memoryCode, memoryWant)},
+			bare(selftest.Memory.Code, selftest.Memory.Want)},
 	})
-}
-
-func integerCode(a *asm.Assembler) {
-	a.Li(asm.A0, seed)
-	a.Li(asm.T1, step)
-	a.Li(asm.T2, 0)
-	a.Label("loop")
-	a.I(riscv.SLLI, asm.T0, asm.A0, 13)
-	a.R(riscv.XOR, asm.A0, asm.A0, asm.T0)
-	a.I(riscv.SRLI, asm.T0, asm.A0, 7)
-	a.R(riscv.XOR, asm.A0, asm.A0, asm.T0)
-	a.I(riscv.ANDI, asm.T0, asm.A0, 1)
-	a.B(riscv.BEQ, asm.T0, asm.Zero, "even")
-	a.R(riscv.ADD, asm.T2, asm.T2, asm.A0)
-	a.Label("even")
-	a.R(riscv.MUL, asm.T2, asm.T2, asm.T1)
-	a.I(riscv.ADDIW, asm.T3, asm.T2, 5)
-	a.R(riscv.XOR, asm.T2, asm.T2, asm.T3)
-	loop(a, "loop")
-	a.R(riscv.ADD, asm.A0, asm.A0, asm.T2)
-}
-
-func integerWant(rounds uint64) uint64 {
-	x, sum := uint64(seed), uint64(0)
-	for range rounds {
-		x ^= x << 13
-		x ^= x >> 7
-		if x&1 == 1 {
-			sum += x
-		}
-		sum *= step
-		sum ^= uint64(int64(int32(sum + 5)))
-	}
-	return x + sum
-}
-
-// The numbers stay small, so that rounding happens each time and nothing ever leaves the range.
-func floatCode(a *asm.Assembler) {
-	a.Li(asm.T0, 3)
-	a.F(riscv.FCVT_D_L, asm.FA0, asm.T0, 0, asm.RNE)
-	a.Label("loop")
-	a.F(riscv.FCVT_D_L, asm.FA1, asm.S0, 0, asm.RNE)
-	a.F(riscv.FDIV_D, asm.FA2, asm.FA0, asm.FA1, asm.RNE)
-	a.FMA(riscv.FMADD_D, asm.FA3, asm.FA2, asm.FA2, asm.FA0, asm.RNE)
-	a.F(riscv.FSQRT_D, asm.FA3, asm.FA3, 0, asm.RNE)
-	a.F(riscv.FMUL_D, asm.FA2, asm.FA3, asm.FA3, asm.RNE)
-	a.F(riscv.FADD_D, asm.FA0, asm.FA2, asm.FA3, asm.RNE)
-	a.F(riscv.FSQRT_D, asm.FA0, asm.FA0, 0, asm.RNE)
-	loop(a, "loop")
-	a.R1(riscv.FMV_X_D, asm.A0, asm.FA0)
-}
-
-func floatWant(rounds uint64) uint64 {
-	x := 3.0
-	for i := rounds; i > 0; i-- {
-		q := x / float64(i)
-		r := math.Sqrt(math.FMA(q, q, x))
-		square := float64(r * r) // converted, so that Go does not fuse it with the sum
-		x = math.Sqrt(square + r)
-	}
-	return math.Float64bits(x)
 }
 
 // Numbers 13 and 14 in turn, each by more than 700 calls.
@@ -202,41 +140,4 @@ func indirectWant(rounds uint64) uint64 {
 		acc = bytecode[r>>61].do(acc, r)
 	}
 	return acc
-}
-
-// Each word is written before it is read, so that nothing of an earlier run is seen.
-const memoryWords = 8192
-
-func memoryCode(a *asm.Assembler) {
-	a.Li(asm.A0, seed)
-	a.Li(asm.T1, step)
-	a.Li(asm.T2, 0) // the word
-	a.Li(asm.T5, memoryWords-1)
-	a.Label("loop")
-	a.R(riscv.AND, asm.T3, asm.T2, asm.T5)
-	a.R(riscv.SH3ADD, asm.T3, asm.T3, asm.S1)
-	a.R(riscv.ADD, asm.A0, asm.A0, asm.T1)
-	a.Store(riscv.SD, asm.A0, 0, asm.T3)
-	a.Store(riscv.SH, asm.T2, 2, asm.T3)
-	a.Store(riscv.SB, asm.T1, 7, asm.T3)
-	a.Load(riscv.LW, asm.T4, 4, asm.T3)
-	a.R(riscv.XOR, asm.A0, asm.A0, asm.T4)
-	a.Load(riscv.LHU, asm.T4, 3, asm.T3) // misaligned
-	a.R(riscv.ADD, asm.A0, asm.A0, asm.T4)
-	a.Load(riscv.LB, asm.T4, 0, asm.T3)
-	a.R(riscv.SUB, asm.A0, asm.A0, asm.T4)
-	a.I(riscv.ADDI, asm.T2, asm.T2, 1)
-	a.B(riscv.BNE, asm.T2, asm.S0, "loop")
-}
-
-func memoryWant(rounds uint64) uint64 {
-	x := uint64(seed)
-	for i := range rounds {
-		x += step
-		w := x&^(0xffff<<16)&^(0xff<<56) | i&0xffff<<16 | step&0xff<<56
-		x ^= uint64(int64(int32(w >> 32)))
-		x += w >> 24 & 0xffff
-		x -= uint64(int64(int8(w)))
-	}
-	return x
 }

@@ -65,7 +65,7 @@ func TestCPUTimes(t *testing.T) {
 	}
 	before, err := cpuTimes(os.Getpid())
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	for began := time.Now(); time.Since(began) < 20*time.Millisecond; {
 	}

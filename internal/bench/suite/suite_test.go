@@ -12,6 +12,7 @@ import (
 	"github.com/vmproject/vm/internal/bench"
 	"github.com/vmproject/vm/internal/engine/riscv"
 	"github.com/vmproject/vm/internal/engine/riscv/asm"
+	"github.com/vmproject/vm/internal/selftest"
 	"github.com/vmproject/vm/internal/storage"
 )
 
@@ -46,11 +47,7 @@ func TestEveryBenchmarkRuns(t *testing.T) {
 				t.Skip("it takes long")
 			}
 			i, err := b.Setup(&bench.Env{Scratch: t.TempDir(), Seed: 1})
-			if no := (*bench.UnavailableError)(nil); errors.As(err, &no) {
-				t.Skip(err)
-			} else if err != nil {
-				t.Fatal(err)
-			}
+			possible(t, err)
 			// Longer than it takes for hot code to be translated once more, unless one is enough.
 			began := time.Now()
 			for n := 1; n <= 2 || !b.Whole && !testing.Short() && time.Since(began) < 15*time.Millisecond; n *= 2 {
@@ -69,12 +66,12 @@ func TestEveryBenchmarkRuns(t *testing.T) {
 
 func TestAWrongAnswerIsAnError(t *testing.T) {
 	wrong := func(a *asm.Assembler) {
-		integerCode(a)
+		selftest.Integer.Code(a)
 		a.I(riscv.ADDI, asm.A0, asm.A0, 1)
 	}
 	traps := func(a *asm.Assembler) { a.Op(riscv.EBREAK) }
 	for name, load := range map[string]func(*machine) (verdict, error){
-		"another result": bare(wrong, integerWant),
+		"another result": bare(wrong, selftest.Integer.Want),
 		"a trap":         bare(traps, count),
 		"walks": func(m *machine) (verdict, error) {
 			v, err := bare(counted(func(*asm.Assembler) {}), count)(m)

@@ -19,6 +19,7 @@ import (
 	"github.com/vmproject/vm/internal/engine/riscv"
 	"github.com/vmproject/vm/internal/engine/riscv/asm"
 	"github.com/vmproject/vm/internal/memory"
+	"github.com/vmproject/vm/internal/selftest"
 )
 
 // instructionBytes is the size of each instruction of the programs here: none is compressed.
@@ -298,7 +299,7 @@ func peakInstance(v variant) (bench.Instance, error) {
 	if !translates {
 		return nil, bench.Unavailable("this host has no translator")
 	}
-	want := integerWant(peakRounds)
+	want := selftest.Integer.Want(peakRounds)
 	var taken []peakSlice
 	return bench.Sampled(func(ctx context.Context, n int) (float64, error) {
 		sum := time.Duration(0)
@@ -325,7 +326,7 @@ func peakRun(ctx context.Context, v variant, want uint64, s []peakSlice) (_ []pe
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, m.close()) }()
-	if _, err := m.load(integerCode); err != nil {
+	if _, err := m.load(selftest.Integer.Code); err != nil {
 		return nil, err
 	}
 	for began := time.Now(); ; {
