@@ -33,10 +33,23 @@ func Select(all []Benchmark, patterns []string) ([]Benchmark, error) {
 			}
 		}
 		if !found {
-			return nil, fmt.Errorf("no benchmark is named %q%s: vm bench list shows all", p, Near(p, names))
+			return nil, fmt.Errorf("no benchmark is named %q%s: vm bench list shows all", p, Near(p, withGroups(names)))
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(all), func(b Benchmark) bool { return !wanted[b.Name] }), nil
+}
+
+// withGroups is names, and the groups that they are in.
+func withGroups(names []string) []string {
+	var all []string
+	for _, name := range names {
+		for i, c := range name {
+			if c == '/' && !slices.Contains(all, name[:i]) {
+				all = append(all, name[:i])
+			}
+		}
+	}
+	return append(all, names...)
 }
 
 func matches(pattern, name string) (bool, error) {

@@ -23,6 +23,7 @@ func TestSelect(t *testing.T) {
 		{"*/auto", "0 2", ""},
 		{"memory engine/float", "2 3 4", ""},
 		{"memroy/load/8", "", "near it: memory/load/8"},
+		{"engin/float", "", "near it: engine/float"},
 		{"nothing", "", "vm bench list"},
 		{"[", "", "syntax error"},
 	} {
