@@ -43,7 +43,12 @@ func (r *Region) mergePhi(p, q *Value) bool {
 	if assumed >= 0 {
 		in := ir.Inst{Op: ir.Add, Width: ir.W64, Flags: ir.UseImm}
 		same := &Value{Inst: in, Kind: Computed, Var: p.Var, Reg: -1, Home: -1, Arg: [3]*Value{q.Args[assumed].find()}}
-		r.Checks = append(r.Checks, Check{p.Args[assumed].find(), same})
+		entry, other := p.Args[assumed].find(), q.Args[assumed].find()
+		r.Checks = append(r.Checks, Check{entry, same})
+		if r.assumed[entry] { // then of the other as well, which stays
+			delete(r.assumed, entry)
+			r.assumed[other] = true
+		}
 	}
 	p.forward = q
 	return true

@@ -7,6 +7,8 @@ package opt
 // around a loop helps, it is assumed: the way in checks it (Region.Guards).
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/vmproject/vm/internal/engine/jit/ir"
@@ -56,12 +58,8 @@ func (r *Region) signs() {
 		}
 	})
 	solve(func(v *Value) bool { return wanted[v] })
-	r.Guards = r.Guards[:0]
-	for _, v := range r.Entry.Values {
-		if v.sext && wanted[v] {
-			r.Guards = append(r.Guards, v)
-		}
-	}
+	// Also of entries that nothing is made of any more: a state that shows a copy of one for its extension needs what was assumed.
+	r.Guards = slices.SortedFunc(maps.Keys(wanted), func(a, b *Value) int { return cmp.Compare(a.Var, b.Var) })
 }
 
 // evident says that there is more to a value's being sign-extended than that nothing is known of what it is one of.

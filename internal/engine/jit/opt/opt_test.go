@@ -1,6 +1,7 @@
 package opt
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/vmproject/vm/internal/engine/jit/ir"
@@ -173,4 +174,30 @@ func TestNothingIsAssumedOfPointers(t *testing.T) {
 			t.Errorf("%v is assumed to have 32 bits", g.Var)
 		}
 	}
+}
+
+// What is assumed of a variable is still checked when it turns out to be the same as another one.
+func TestAssumptionsOutliveMerging(t *testing.T) {
+	r := region(t, minSink+4, func(a *asm.Assembler) {
+		a.Label("turn")
+		a.I(riscv.ADDIW, asm.S2, asm.S5, 0) // only good as a copy if S5 is sign-extended
+		a.I(riscv.XORI, asm.A2, asm.S2, 1725)
+		a.Mv(asm.A4, asm.T3)
+		a.Mv(asm.S5, asm.A4)
+		a.I(riscv.ADDIW, asm.T3, asm.A2, 0)
+		for range minSink {
+			a.R(riscv.XOR, asm.S3, asm.S3, asm.A2)
+		}
+		a.I(riscv.ADDI, asm.T1, asm.T1, -1)
+		a.B(riscv.BNE, asm.T1, asm.Zero, "turn")
+	})
+	if !slices.ContainsFunc(r.Checks, func(k Check) bool { return k.Entry.Var == ir.X(asm.S5) }) {
+		t.Fatal("S5 is not taken for A4")
+	}
+	for _, g := range r.Guards {
+		if g.Var == ir.X(asm.A4) || g.Var == ir.X(asm.S5) {
+			return
+		}
+	}
+	t.Error("S5 is taken for sign-extended, and nothing checks it")
 }
