@@ -8,6 +8,9 @@ package jit_test
 //
 // What it does about registers shows where there are not enough of them: the other kind is 32-bit arithmetic that goes from register to register
 // as in a hash function, with copies and sign extensions of the same value in several of them, and short branches.
+//
+// The third kind is calls: of functions with frames and without, of themselves once or twice, that return to where they should or a little
+// behind it.
 
 import (
 	"fmt"
@@ -260,9 +263,120 @@ func integerLoop(r *rand.Rand) ([]byte, error) {
 	return a.Bytes()
 }
 
+// callLoop is the code of the third kind.
+func callLoop(r *rand.Rand) ([]byte, error) {
+	const (
+		gp    = 3
+		frame = 32
+		deep  = asm.S11 // how much deeper calls may go
+	)
+	a := asm.New(0)
+	set := []uint8{asm.A0, asm.A1, asm.A2, asm.A6, asm.S1, asm.S2, asm.S3, asm.T3, asm.T4}
+	reg := func() uint8 { return set[r.IntN(len(set))] }
+	floats := r.IntN(4) == 0
+	labels := 0
+	label := func() string { labels++; return fmt.Sprint("l", labels) }
+	item := func() {
+		switch n := r.IntN(12); {
+		case n < 2 && floats:
+			freg := func() uint8 { return []uint8{0, 8, 10, 18, 28}[r.IntN(5)] }
+			switch r.IntN(6) {
+			case 0:
+				a.Load(riscv.FLD, freg(), int32(8*r.IntN(3)), asm.S0)
+			case 1:
+				a.CSR(riscv.CSRRS, reg(), riscv.CSRFflags, 0)
+			case 2:
+				a.R1(riscv.FMV_D_X, freg(), reg())
+			default:
+				a.F([]riscv.Op{riscv.FADD_D, riscv.FMUL_D, riscv.FSUB_D}[r.IntN(3)], freg(), freg(), freg(), 7)
+			}
+		case n < 5:
+			a.R([]riscv.Op{riscv.ADDW, riscv.SUB, riscv.XOR, riscv.ADD, riscv.AND, riscv.MUL}[r.IntN(6)], reg(), reg(), reg())
+		case n < 8:
+			a.I([]riscv.Op{riscv.ADDI, riscv.ADDIW, riscv.ANDI, riscv.XORI}[r.IntN(4)], reg(), reg(), int32(r.IntN(4096)-2048))
+		case n < 9:
+			a.Mv(reg(), reg())
+		case n < 10: // perhaps to what a frame has
+			a.Store([]riscv.Op{riscv.SD, riscv.SD, riscv.SW, riscv.SB}[r.IntN(4)], reg(), int32([]int{0, 4, 8}[r.IntN(3)]), asm.S0)
+		case n < 11:
+			a.Load([]riscv.Op{riscv.LD, riscv.LD, riscv.LW}[r.IntN(3)], reg(), int32(8*r.IntN(3)), asm.S0)
+		default:
+			l := label()
+			a.B([]riscv.Op{riscv.BEQ, riscv.BLT, riscv.BGEU}[r.IntN(3)], reg(), reg(), l)
+			a.R(riscv.XOR, reg(), reg(), reg())
+			a.Label(l)
+		}
+	}
+	items := func(n int) {
+		for range r.IntN(n) {
+			item()
+		}
+	}
+	// What is called may return one instruction late.
+	call := func(f int) {
+		a.Jal(asm.RA, fmt.Sprint("f", f))
+		a.I(riscv.ADDI, reg(), reg(), int32(r.IntN(100)))
+	}
+	a.I(riscv.ADDI, asm.SP, gp, int32(8*r.IntN(64)))
+	a.I(riscv.ADDI, asm.S0, asm.SP, -int32(frame*(1+r.IntN(5))))
+	a.I(riscv.ADDI, asm.T1, asm.Zero, int32(1+r.IntN(30)))
+	a.J("main")
+	functions := 1 + r.IntN(4)
+	for f := range functions {
+		a.Label(fmt.Sprint("f", f))
+		if r.IntN(3) == 0 || f == functions-1 && r.IntN(2) == 0 { // a leaf
+			items(6)
+		} else {
+			out := label()
+			a.I(riscv.ADDI, asm.SP, asm.SP, -frame)
+			if r.IntN(2) == 0 {
+				a.I(riscv.ADDI, deep, deep, -1)
+				a.Store(riscv.SD, asm.RA, 24, asm.SP)
+			} else {
+				a.Store(riscv.SD, asm.RA, 24, asm.SP)
+				a.I(riscv.ADDI, deep, deep, -1)
+			}
+			a.Store(riscv.SD, asm.S1, 8, asm.SP)
+			a.Store(riscv.SW, asm.S2, 0, asm.SP)
+			a.B(riscv.BLT, deep, asm.Zero, out)
+			items(4)
+			for range 1 + r.IntN(2) {
+				call(f + r.IntN(functions-f))
+				items(5)
+			}
+			a.Label(out)
+			a.Load(riscv.LD, asm.S1, 8, asm.SP)
+			a.Load(riscv.LW, asm.S2, 0, asm.SP)
+			a.Load(riscv.LD, asm.RA, 24, asm.SP)
+			a.I(riscv.ADDI, deep, deep, 1)
+			a.I(riscv.ADDI, asm.SP, asm.SP, frame)
+		}
+		if r.IntN(4) == 0 {
+			l := label()
+			a.B(riscv.BLT, reg(), reg(), l)
+			a.I(riscv.ADDI, asm.RA, asm.RA, 4)
+			a.Label(l)
+		}
+		a.I(riscv.JALR, asm.Zero, asm.RA, 0)
+	}
+	a.Label("main")
+	a.Label("turn")
+	items(4)
+	a.I(riscv.ADDI, deep, asm.Zero, int32(r.IntN(6)))
+	for range 1 + r.IntN(2) {
+		call(r.IntN(functions))
+		items(4)
+	}
+	a.I(riscv.ADDI, asm.T1, asm.T1, -1)
+	a.B(riscv.BNE, asm.T1, asm.Zero, "turn")
+	return a.Bytes()
+}
+
 func TestLockStepFloatLoops(t *testing.T) { lockStepLoops(t, floatLoop) }
 
 func TestLockStepIntegerLoops(t *testing.T) { lockStepLoops(t, integerLoop) }
+
+func TestLockStepCalls(t *testing.T) { lockStepLoops(t, callLoop) }
 
 func lockStepLoops(t *testing.T, loop func(*rand.Rand) ([]byte, error)) {
 	settings := regionSettings()

@@ -34,7 +34,7 @@ const (
 	jumpMask    = (JumpEntries - 1) << 1
 	jumpFold    = 9
 
-	ShadowBytes = 8 << 10
+	ShadowBytes = 64 << 10
 	shadowMask  = ShadowBytes - 1
 	// ShadowTop is where the pointer of an empty stack is, from its start.
 	ShadowTop = ShadowBytes - 16

@@ -140,7 +140,7 @@ func (c *Compiler) CompileRegion(r *opt.Region, buf []byte, at, fallback uintptr
 		c.compareReach(v.Var)
 		c.JccTo(asm.CondA, fallback)
 	}
-	c.enterRegion(r)
+	c.takeOver(r.Entry)
 	labels := map[*opt.Block]asm.Label{}
 	for _, b := range r.Blocks[1:] {
 		labels[b] = c.NewLabel()
@@ -150,9 +150,15 @@ func (c *Compiler) CompileRegion(r *opt.Region, buf []byte, at, fallback uintptr
 	for i, b := range r.Blocks[1:] {
 		c.Bind(labels[b])
 		c.deducted, c.boxed = -e.carry[b], 0
+		if b.Landing {
+			c.mark(b.StartPos(), false)
+			e.land(b)
+		}
 		for _, v := range b.Values {
-			c.mark(v.Pos(), false)
-			e.value(v)
+			if v.Kind == opt.Computed {
+				c.mark(v.Pos(), false)
+				e.value(v)
+			}
 		}
 		c.mark(b.EndPos(), false)
 		e.finish(b, next(r, i+1))
@@ -573,7 +579,16 @@ func (e *regionEmitter) choose(in *ir.Inst) {
 func (e *regionEmitter) finish(b, following *opt.Block) {
 	c := e.Compiler
 	c.exit = exitPoint{b.Final, b.EndPos()}
-	if b.Cond == nil {
+	switch {
+	case b.Call != nil:
+		c.flush(c.exit)
+		jump(c, b.Call)
+		return // into the landing
+	case b.Return != nil:
+		c.flush(c.exit)
+		jumpReg(c, b.Return)
+		return
+	case b.Cond == nil:
 		e.carryOver(b)
 		e.edge(b.Out[0], following, true)
 		return
@@ -610,6 +625,46 @@ func (e *regionEmitter) finish(b, following *opt.Block) {
 		c.Jcc(cond, l)
 		e.edge(not, following, true)
 	}
+}
+
+// land begins behind a call: all variables are in their canonical places.
+func (e *regionEmitter) land(b *opt.Block) {
+	c := e.Compiler
+	if e.r.UsesFP {
+		c.MI(asm.CMP, asm.S64, state(offFPFast), 0)
+		c.Jcc(asm.CondE, c.outOfLine(func() {
+			e.frames(b.Inside)
+			c.goOn(b.Off)
+		}))
+	}
+	c.fpChecked = true
+	c.takeOver(b)
+}
+
+// frames makes up for the frames that inlined calls did not push. They lead behind the calls in the translations of blocks. The state is canonical.
+func (e *regionEmitter) frames(inside *opt.Inlined) {
+	if inside == nil {
+		return
+	}
+	e.frames(inside.Up)
+	c := e.Compiler
+	behind, next := ir.Inst{Dst: ir.None, Off: uint16(inside.Back)}, c.NewLabel()
+	c.pushReturn(&behind)
+	c.Call(next)
+	c.landing(&behind)
+	c.goOn(inside.Back)
+	c.Bind(next)
+	c.fpChecked = true
+}
+
+// goOn goes to where a call returns to, which may be the next page.
+func (c *Compiler) goOn(off int) {
+	if inside(int64(off)) {
+		c.link(int32(off), false)
+		return
+	}
+	c.address(tmp, int64(off))
+	c.lookupJump()
 }
 
 // joins says that an edge leads where ways meet.
@@ -668,9 +723,10 @@ func (e *regionEmitter) moves(d *opt.Edge) (moves []regionMove) {
 // edge goes along an edge. following is the block behind the code, or nil.
 func (e *regionEmitter) edge(d *opt.Edge, following *opt.Block, inline bool) {
 	c := e.Compiler
-	guest := d.From.Guest
+	guest := d.From.Guest - d.Less
 	if d.To == nil {
 		c.flush(exitPoint{d.From.Final, d.From.EndPos()})
+		e.frames(d.Inside)
 		c.retire(guest)
 		target := int64(d.Off)
 		if d.Back && inside(target) {
@@ -716,6 +772,7 @@ func (e *regionEmitter) edge(d *opt.Edge, following *opt.Block, inline bool) {
 		to := d.To
 		l := c.outOfLine(func() {
 			c.flush(exitPoint{to.Start, to.StartPos()})
+			e.frames(d.Inside)
 			c.MovImm(tmp2, uint64(uint32(to.Off)))
 			c.JmpTo(c.routines.Poll)
 		})

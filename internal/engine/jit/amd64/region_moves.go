@@ -68,10 +68,10 @@ func source(m *regionMove, v *opt.Value, forState bool) {
 	}
 }
 
-// enterRegion moves what the region wants elsewhere.
-func (c *Compiler) enterRegion(r *opt.Region) {
+// takeOver moves what the region wants elsewhere, where it begins or goes on behind a call.
+func (c *Compiler) takeOver(b *opt.Block) {
 	var moves []regionMove
-	for _, v := range r.Entry.Values {
+	for _, v := range b.Values {
 		at := canonicalPlace(v.Var)
 		if v.Home >= 0 {
 			if m := (regionMove{dst: memoryOf(v.Home), src: at}); m.dst != m.src {
@@ -96,9 +96,12 @@ func (c *Compiler) flush(at exitPoint) {
 		}
 		m := regionMove{dst: canonicalPlace(ir.Var(i))}
 		if v.Sunk() {
-			if v.Op == ir.ReadCSR {
+			switch v.Op {
+			case ir.ReadCSR:
 				c.sinkFlags()
-			} else {
+			case ir.Page:
+				c.address(tmp2, v.Imm)
+			default:
 				var a, b regionMove
 				source(&a, v.Arg[0], true)
 				if v.Arg[1] != nil {

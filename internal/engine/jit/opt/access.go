@@ -191,7 +191,7 @@ func (r *Region) share(b *Block) {
 // cellFor is the cell for a group, if its root goes around a loop in small steps, or is there from the start.
 func (r *Region) cellFor(b *Block, g *group) *Cell {
 	p := g.root
-	if b.Depth == 0 || p.Kind == Computed {
+	if b.Depth == 0 || p.Kind == Computed || r.calls { // what is called does not keep it
 		return nil
 	}
 	for _, c := range r.Cells {

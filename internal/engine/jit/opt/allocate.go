@@ -64,6 +64,9 @@ func (r *Region) Allocate(t *Target) bool {
 	}
 	target := *t
 	target.Int = slices.Clone(t.Int)
+	if r.calls {
+		target.Int, target.Float = r.free(t.Int, t, 0), r.free(t.Float, t, ir.NumInt)
+	}
 	slices.SortStableFunc(target.Int, func(a, b int) int {
 		switch {
 		case own[a] == own[b]:
@@ -113,6 +116,17 @@ func (r *Region) Allocate(t *Target) bool {
 		}
 	}
 	return true
+}
+
+// free is the registers of a list in which no variable stays that the region has nothing to do with. The variables of its class begin with first.
+func (r *Region) free(list []int, t *Target, first ir.Var) []int {
+	list = slices.Clone(list)
+	for v := first; v < first+32; v++ {
+		if p := t.Pin(v); p >= 0 && !r.used[v] {
+			list = slices.DeleteFunc(list, func(reg int) bool { return reg == p })
+		}
+	}
+	return list
 }
 
 // take notes that the spare register is in use at a position.
@@ -265,7 +279,7 @@ func (r *Region) keep(v *Value, t *Target, slots [][]span) bool {
 	if v.Var == internal && v.Kind == Entered { // filled on the way in, in memory
 		return r.private(v, t, slots)
 	}
-	atHome := v.Kind == Entered && t.Pin(v.Var) < 0
+	atHome := v.given() && t.Pin(v.Var) < 0
 	if v.Reg >= 0 {
 		if slices.Equal(v.needs, v.lives) {
 			v.Whole = true

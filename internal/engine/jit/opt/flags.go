@@ -47,7 +47,7 @@ func raises(v *Value) bool {
 // Stateless takes the states from instructions that do not leave, and reads of fflags from the code where only states have them.
 func (r *Region) Stateless() {
 	for _, b := range r.Blocks {
-		for i := 0; i < len(b.Values); i++ {
+		for i := 0; i < len(b.Values) && !r.calls; i++ { // what is called may raise flags, too
 			if read := b.Values[i]; read.Op == ir.ReadCSR && read.Imm == riscv.CSRFflags && r.lateFlags(b, i) {
 				b.Values = slices.Delete(b.Values, i, i+1)
 				read.sunk = true

@@ -68,7 +68,7 @@ func (r *Region) number() []*Value {
 			add(p)
 		}
 		for _, v := range b.Values {
-			if v.Kind == Entered {
+			if v.given() {
 				v.pos = b.start
 			} else {
 				v.pos = pos
@@ -120,7 +120,7 @@ func (r *Region) liveness() []*Value {
 		}
 		for i := len(b.Values) - 1; i >= 0; i-- {
 			v := b.Values[i]
-			if v.Kind == Entered {
+			if v.given() {
 				continue
 			}
 			define(v, v.pos+1)
@@ -131,7 +131,7 @@ func (r *Region) liveness() []*Value {
 		}
 		b.exits(func(*State) {}, func(s *State) { state(s, b.start) })
 		for _, v := range b.Values {
-			if v.Kind == Entered {
+			if v.given() {
 				define(v, b.start)
 			}
 		}

@@ -65,7 +65,7 @@ func (r *Region) signs() {
 // evident says that there is more to a value's being sign-extended than that nothing is known of what it is one of.
 func evident(v *Value, seen map[*Value]bool) bool {
 	v = v.find()
-	if seen[v] || v.Kind == Entered || v.IsConst() {
+	if seen[v] || v.given() || v.IsConst() {
 		return false
 	}
 	seen[v] = true
@@ -142,6 +142,8 @@ func (r *Region) extended(v *Value) bool {
 	switch v.Kind {
 	case Entered:
 		return true // as assumed
+	case Returned:
+		return false
 	case Phi:
 		for _, a := range v.Args {
 			if !isExtended(a) {

@@ -201,3 +201,109 @@ func TestAssumptionsOutliveMerging(t *testing.T) {
 	}
 	t.Error("S5 is taken for sign-extended, and nothing checks it")
 }
+
+// ends counts the blocks that end with a call, and those that end with a comparison.
+func ends(r *Region) (calls, conditions int) {
+	for _, b := range r.Blocks {
+		if b.Call != nil {
+			calls++
+		}
+		if b.Cond != nil {
+			conditions++
+		}
+	}
+	return calls, conditions
+}
+
+func TestCallsInLoopsAreInlined(t *testing.T) {
+	r := region(t, 12, func(a *asm.Assembler) {
+		a.Label("turn")
+		a.Call("f")
+		a.I(riscv.ADDI, asm.T1, asm.T1, -1)
+		a.B(riscv.BNE, asm.T1, asm.Zero, "turn")
+		a.Op(riscv.ECALL)
+		a.Label("f")
+		a.I(riscv.ADDI, asm.SP, asm.SP, -16)
+		a.Store(riscv.SD, asm.RA, 8, asm.SP)
+		a.Call("g")
+		a.R(riscv.XOR, asm.A0, asm.A0, asm.A1)
+		a.Load(riscv.LD, asm.RA, 8, asm.SP)
+		a.I(riscv.ADDI, asm.SP, asm.SP, 16)
+		a.Ret()
+		a.Label("g")
+		a.R(riscv.ADD, asm.A1, asm.A1, asm.A0)
+		a.Ret()
+	})
+	calls, conditions := ends(r)
+	if n := ops(r); calls != 0 || conditions != 1 || n[ir.Load] != 0 || n[ir.Store] != 1 {
+		t.Errorf("%d calls, %d branches of which one is the loop's, %d loads of what was stored, %d stores", calls, conditions, n[ir.Load], n[ir.Store])
+	}
+}
+
+func TestRecursionIsFollowedAndThenCalled(t *testing.T) {
+	recursive := func(more func(a *asm.Assembler)) func(a *asm.Assembler) {
+		return func(a *asm.Assembler) {
+			a.Label("f")
+			a.B(riscv.BEQ, asm.A0, asm.Zero, "out")
+			a.I(riscv.ADDI, asm.SP, asm.SP, -16)
+			a.Store(riscv.SD, asm.RA, 8, asm.SP)
+			more(a)
+			a.I(riscv.ADDI, asm.A0, asm.A0, -1)
+			a.Call("f")
+			a.Load(riscv.LD, asm.RA, 8, asm.SP)
+			a.I(riscv.ADDI, asm.SP, asm.SP, 16)
+			a.Label("out")
+			a.Ret()
+		}
+	}
+	r := region(t, 12, recursive(func(*asm.Assembler) {}))
+	if calls, _ := ends(r); calls != 1 || r.Guest < 50 {
+		t.Errorf("%d calls in %d instructions", calls, r.Guest)
+	}
+	// A loop in it has a region of its own instead: nothing of this one leads back to its head.
+	a := asm.New(0)
+	recursive(func(a *asm.Assembler) {
+		a.Label("loop")
+		a.I(riscv.ADDI, asm.A2, asm.A2, -1)
+		a.B(riscv.BNE, asm.A2, asm.Zero, "loop")
+	})(a)
+	code, err := a.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := make([]byte, memory.PageSize)
+	copy(page, code)
+	if r := Find(&Source{Bytes: page, Max: 100, Loops: true}); r != nil {
+		t.Errorf("a region of %d instructions", r.Guest)
+	}
+}
+
+func TestStoresForwardOnlyTheirOwnBytes(t *testing.T) {
+	loads := func(between func(a *asm.Assembler)) int {
+		r := region(t, 12, func(a *asm.Assembler) {
+			a.Label("turn")
+			a.Store(riscv.SD, asm.A1, 8, asm.SP)
+			between(a)
+			a.Load(riscv.LD, asm.A2, 8, asm.SP)
+			a.R(riscv.ADD, asm.A3, asm.A3, asm.A2)
+			a.I(riscv.ADDI, asm.T1, asm.T1, -1)
+			a.B(riscv.BNE, asm.T1, asm.Zero, "turn")
+		})
+		return ops(r)[ir.Load]
+	}
+	for _, c := range []struct {
+		name    string
+		between func(a *asm.Assembler)
+		want    int
+	}{
+		{"nothing", func(*asm.Assembler) {}, 0},
+		{"beside it", func(a *asm.Assembler) { a.Store(riscv.SD, asm.A4, 16, asm.SP) }, 0},
+		{"a byte of it", func(a *asm.Assembler) { a.Store(riscv.SB, asm.A4, 15, asm.SP) }, 1},
+		{"half beside it", func(a *asm.Assembler) { a.Store(riscv.SD, asm.A4, 4, asm.SP) }, 1},
+		{"anywhere", func(a *asm.Assembler) { a.Store(riscv.SD, asm.A4, 0, asm.A5) }, 1},
+	} {
+		if n := loads(c.between); n != c.want {
+			t.Errorf("a store to %s in between: %d loads, want %d", c.name, n, c.want)
+		}
+	}
+}

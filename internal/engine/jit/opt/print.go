@@ -97,6 +97,8 @@ func (p *printer) value(v *Value) string {
 	switch v.Kind {
 	case Entered:
 		s.WriteString("entered")
+	case Returned:
+		s.WriteString("returned")
 	case Phi:
 		s.WriteString("phi")
 		for _, a := range v.Args {
@@ -161,7 +163,14 @@ func (p *printer) block(b *Block) []Line {
 		p.assumptions(add)
 	}
 	end := Line{"to " + p.target(b.Out[len(b.Out)-1]), -1, b.EndPos()}
-	if v := b.Cond; v != nil {
+	switch v := b.Cond; {
+	case b.Call != nil:
+		end.Text = fmt.Sprintf("call to %s, then %s", pageOffset(int(b.Call.Imm)), p.target(b.Out[0]))
+		end.Off = int(b.Call.Off)
+	case b.Return != nil:
+		end.Text = "return"
+		end.Off = int(b.Return.Off)
+	case v != nil:
 		width := ""
 		if v.Width == ir.W32 {
 			width = ".32"

@@ -1,10 +1,12 @@
 // Package opt is the optimizing tier of the translator, the half that knows no host: hot regions of a guest page in static single
 // assignment form, improved, with a place for every value.
 //
-//	region.go    which code a region is: blocks of the page around a hot place
+//	region.go    what a region is
+//	find.go      which code it is: blocks of the page around a hot place, and what they call
 //	ssa.go       its values
 //	choose.go    which branches become choices
 //	simplify.go  what is computed otherwise, or not at all
+//	forward.go   which loads are of what was just stored
 //	merge.go     which phis are the same
 //	access.go    which loads and stores share a look-up
 //	flags.go     which floating point cannot leave the region, and reads of its flags
@@ -15,8 +17,8 @@
 //	allocate.go  where it is kept
 //	print.go     all that for people
 //
-// A region is entered at its head only, and left at many places. At each of them the guest's whole state must be in its canonical
-// place, so that the state there is part of the form: a State says which value each variable has. Values that only such
+// A region is entered at its head, and behind calls that it makes. It is left at many places. At each of them the guest's whole state must be in its
+// canonical place, so that the state there is part of the form: a State says which value each variable has. Values that only such
 // states use need not be in registers, and many need no place at all.
 package opt
 
@@ -25,8 +27,6 @@ import (
 
 	"github.com/vmproject/vm/internal/engine/jit/ir"
 	"github.com/vmproject/vm/internal/engine/jit/rv64"
-	"github.com/vmproject/vm/internal/engine/riscv"
-	"github.com/vmproject/vm/internal/memory"
 )
 
 // Source is where the code of a region comes from.
@@ -70,6 +70,7 @@ type Region struct {
 	busy     [2][32][]span // by class, by register
 	exits    []exit
 	taken    []span // where the spare register is in use
+	calls    bool   // makes calls
 	chosen   bool   // all values that instructions need have chosen
 }
 
@@ -87,6 +88,11 @@ type Block struct {
 	Cond *Value
 	Out  []*Edge
 	In   []*Edge
+	// Call ends it, if it is not nil: a call that is made. The block behind it, a landing, follows in Blocks: all that it begins with is Returned.
+	Call    *ir.Inst
+	Landing bool
+	Return  *ir.Inst // ends it likewise: a return to where the region knows nothing of
+	Inside  *Inlined // the call that it is in, or nil
 
 	Depth      int
 	start, end int // positions
@@ -96,198 +102,12 @@ type Block struct {
 
 // Edge leads from a block to another or out of the region.
 type Edge struct {
-	From, To *Block // To is nil for an exit
-	Off      int    // offset of the target, in the page or not
-	Back     bool   // to a lower or the same offset: where the budget is checked
-	index    int    // in To.In
-}
-
-// supported says that an operation may stand in a region.
-func supported(op ir.Op) bool {
-	switch op {
-	case ir.Nop, ir.Const, ir.Page, ir.Move, ir.Load, ir.Store, ir.FLoad, ir.FStore:
-		return true
-	case ir.ClMul, ir.ClMulH, ir.ClMulR:
-		return false
-	}
-	return op >= ir.Add && op <= ir.ZeroIfNonzero || op >= ir.FAdd && op <= ir.FConst
-}
-
-// flags says that an instruction reads or writes fflags, which compilers do around quiet comparisons.
-func flags(in *ir.Inst) bool {
-	return (in.Op == ir.ReadCSR || in.Op == ir.WriteCSR) && in.Imm == riscv.CSRFflags
-}
-
-// decoded is a guest instruction.
-type decoded struct {
-	insts []ir.Inst
-	size  int
-	ok    bool
-}
-
-// finder finds the blocks of a region.
-type finder struct {
-	*Source
-	at    map[int]*decoded
-	lead  map[int]bool
-	count int
-}
-
-func (f *finder) decode(off int) *decoded {
-	if d := f.at[off]; d != nil {
-		return d
-	}
-	insts, size, ok := rv64.One(nil, f.Bytes, off)
-	d := &decoded{insts, size, ok}
-	if d.ok {
-		if len(insts) > 0 {
-			switch in := &insts[0]; {
-			case in.Op == ir.Branch:
-				d.insts = insts[:1]
-			case in.Op == ir.Jump && !in.Has(ir.Call):
-			case len(insts) == 1 && (supported(in.Op) || flags(in)):
-			default:
-				d.ok = false
-			}
-		}
-	}
-	if d.ok {
-		f.count++
-	}
-	f.at[off] = d
-	return d
-}
-
-func (f *finder) known(off int) bool {
-	return off >= 0 && off < memory.PageSize && (f.Known == nil || f.Known(uint16(off)))
-}
-
-// Find makes the region around the source's head, or returns nil if there is none worth making.
-func Find(s *Source) *Region {
-	f := &finder{Source: s, at: map[int]*decoded{}, lead: map[int]bool{int(s.Head): true}}
-	// Nearest first, so that what does not fit is what is far away.
-	queue := []int{int(s.Head)}
-	for len(queue) > 0 && f.count < f.Max {
-		off := queue[0]
-		queue = queue[1:]
-		for f.count < f.Max {
-			if f.at[off] != nil {
-				break
-			}
-			d := f.decode(off)
-			if !d.ok {
-				break
-			}
-			if len(d.insts) > 0 && d.insts[0].Op == ir.Branch {
-				target, next := int(d.insts[0].Imm), off+d.size
-				f.lead[next] = true
-				if f.known(target) {
-					f.lead[target] = true
-					queue = append(queue, target)
-				}
-				off = next
-				continue
-			}
-			if len(d.insts) > 0 && d.insts[0].Op == ir.Jump {
-				if target := int(d.insts[0].Imm); f.known(target) {
-					f.lead[target] = true
-					queue = append(queue, target)
-				}
-				break
-			}
-			off += d.size
-		}
-	}
-	r := f.blocks()
-	if r == nil {
-		return nil
-	}
-	if s.Loops && !r.keepLoops() {
-		return nil
-	}
-	r.connect()
-	r.mirrored = s.Mirrored
-	return r
-}
-
-// has says that an instruction is in the region.
-func (f *finder) has(off int) bool {
-	d := f.at[off]
-	return d != nil && d.ok
-}
-
-// blocks cuts what was found into blocks.
-func (f *finder) blocks() *Region {
-	if !f.has(int(f.Head)) {
-		return nil
-	}
-	r := &Region{Page: f.Page}
-	heads := make([]int, 0, len(f.lead))
-	for off := range f.lead {
-		if f.has(off) {
-			heads = append(heads, off)
-		}
-	}
-	slices.Sort(heads)
-	at := map[int]*Block{}
-	for _, off := range heads {
-		b := &Block{Off: off}
-		at[off] = b
-		r.Blocks = append(r.Blocks, b)
-	}
-	to := func(b *Block, from, target int) {
-		b.Out = append(b.Out, &Edge{From: b, To: at[target], Off: target, Back: target <= from})
-	}
-	for _, b := range r.Blocks {
-		for off := b.Off; ; {
-			d := f.at[off]
-			if d == nil || !d.ok || off != b.Off && at[off] != nil {
-				to(b, off-1, off)
-				break
-			}
-			for i := range d.insts {
-				in := d.insts[i]
-				in.N = uint16(b.Guest)
-				b.Insts = append(b.Insts, in)
-			}
-			b.Guest++
-			if len(d.insts) > 0 && d.insts[0].Op == ir.Branch {
-				to(b, off, int(d.insts[0].Imm))
-				to(b, off, off+d.size)
-				break
-			}
-			if len(d.insts) > 0 && d.insts[0].Op == ir.Jump {
-				b.Insts = b.Insts[:len(b.Insts)-1]
-				to(b, off, int(d.insts[0].Imm))
-				break
-			}
-			off += d.size
-		}
-	}
-	r.Head = at[int(f.Head)]
-	return r
-}
-
-// keepLoops leaves only the blocks from which the head can be reached. It is false if the head is in no loop.
-func (r *Region) keepLoops() bool {
-	for changed := true; changed; {
-		changed = false
-		for _, b := range r.Blocks {
-			if b.mark {
-				continue
-			}
-			for _, e := range b.Out {
-				if e.To != nil && (e.To == r.Head || e.To.mark) {
-					b.mark, changed = true, true
-				}
-			}
-		}
-	}
-	if !r.Head.mark {
-		return false
-	}
-	r.drop(func(b *Block) bool { return b.mark })
-	return true
+	From, To *Block   // To is nil for an exit
+	Off      int      // offset of the target, in the page or not
+	Less     int      // instructions of From that have not retired along it
+	Inside   *Inlined // the call that it leads into
+	Back     bool     // to a lower or the same offset: where the budget is checked
+	index    int      // in To.In
 }
 
 // drop makes edges to blocks that are not kept exits.
@@ -345,24 +165,29 @@ func (r *Region) connect() {
 	}
 }
 
-// loop makes the blocks from which a jump back to head is reached without head one deeper.
+// loop makes the blocks of a loop one deeper.
 func loop(head, from *Block) {
-	body := map[*Block]bool{head: true}
+	for b := range body(head, from) {
+		b.Depth = min(b.Depth+1, 4)
+	}
+}
+
+// body is the blocks of a loop: those from which a jump back to head is reached without head, and head.
+func body(head, from *Block) map[*Block]bool {
+	list := map[*Block]bool{head: true}
 	work := []*Block{from}
 	for len(work) > 0 {
 		b := work[len(work)-1]
 		work = work[:len(work)-1]
-		if body[b] || b.Off < 0 {
+		if list[b] || b.Off < 0 {
 			continue
 		}
-		body[b] = true
+		list[b] = true
 		for _, e := range b.In {
 			work = append(work, e.From)
 		}
 	}
-	for b := range body {
-		b.Depth = min(b.Depth+1, 4)
-	}
+	return list
 }
 
 // Optimize makes the values of a region, improves them and finds a place for each. It is false when that is not possible.
@@ -370,6 +195,9 @@ func (r *Region) Optimize(t *Target) bool {
 	r.Build(func(v ir.Var) bool { return t.Pin(v) >= 0 })
 	r.Choose()
 	r.Simplify()
+	if r.Forward() {
+		r.Simplify()
+	}
 	r.MergePhis()
 	if r.mirrored {
 		r.Reach()

@@ -23,7 +23,7 @@ func (r *Region) Simplify() {
 					changed = true
 				}
 			}
-			if b.Cond != nil && r.simplifyBranch(b.Cond) {
+			if b.Cond != nil && (r.simplifyBranch(b.Cond) || b.returns()) {
 				changed = true
 			}
 		}
@@ -167,6 +167,17 @@ func (r *Region) simplify(v *Value) bool {
 		}
 	}
 	return false
+}
+
+// returns drops the comparison of an inlined return, if it is known where that goes.
+func (b *Block) returns() bool {
+	known := func(v *Value) bool { return v != nil && v.Kind == Computed && v.Op == ir.Page }
+	x, y := b.Cond.Arg[0], b.Cond.Arg[1]
+	if b.Cond.Cond != ir.NE || b.Out[0].To != nil || !known(x) || !known(y) || x.Imm != y.Imm {
+		return false
+	}
+	b.Cond, b.Out = nil, b.Out[1:]
+	return true
 }
 
 // rotation recognizes two shifts of a value in opposite directions.

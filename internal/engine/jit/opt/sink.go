@@ -27,6 +27,8 @@ func sinkable(v *Value) bool {
 		return true
 	case ir.Shl, ir.Shr, ir.Sar, ir.RotR:
 		return v.Has(ir.UseImm)
+	case ir.Page:
+		return fits(v.Imm)
 	}
 	return false
 }

@@ -11,6 +11,7 @@ const (
 	Computed Kind = iota // by its instruction
 	Entered              // what Var was on entry
 	Phi                  // one of its arguments, by the edge that was taken
+	Returned             // what Var was when a call returned
 )
 
 // Value is a value, or an instruction that makes none. The registers of its ir.Inst are not meant, but for Dst: the variable that it is made for.
@@ -61,6 +62,9 @@ func (v *Value) Private() bool { return v.Home >= int(ir.NumVars) }
 // IsConst says that v is a constant.
 func (v *Value) IsConst() bool { return v.Kind == Computed && v.Op == ir.Const }
 
+// given says that v is in its variable's canonical place when its block begins.
+func (v *Value) given() bool { return v.Kind == Entered || v.Kind == Returned }
+
 func (v *Value) find() *Value {
 	for v.forward != nil {
 		v = v.forward
@@ -83,7 +87,8 @@ func effects(op ir.Op) bool {
 	return leaves(op) || op == ir.Branch || op == ir.Test || op == ir.ReadCSR || op == ir.WriteCSR
 }
 
-// Build makes the values of the region. pinned says which variables live in registers outside of it.
+// Build makes the values of the region. pinned says which variables live in registers outside of it: those that the region has nothing to do with are put
+// elsewhere in it, but for one that makes calls, where they had to be put back each time.
 func (r *Region) Build(pinned func(ir.Var) bool) {
 	used := &r.used
 	note := func(v ir.Var) {
@@ -100,7 +105,7 @@ func (r *Region) Build(pinned func(ir.Var) bool) {
 				note(in.C)
 			}
 			note(in.Dst)
-			if in.Dst != ir.None && in.Dst != ir.Zero {
+			if in.Dst < ir.NumVars && in.Dst != ir.Zero {
 				r.written[in.Dst] = true
 			}
 		}
@@ -110,10 +115,11 @@ func (r *Region) Build(pinned func(ir.Var) bool) {
 	zero.Op = ir.Const
 	start[0] = zero
 	for v := ir.Var(1); v < ir.NumVars; v++ {
-		if used[v] || pinned(v) {
+		if used[v] || pinned(v) && !r.calls {
 			e := r.newValue(r.Entry, Entered, v)
 			start[v] = e
 			r.Entry.Values = append(r.Entry.Values, e)
+			r.written[v] = r.written[v] || r.calls
 		}
 	}
 	r.Entry.Start, r.Entry.Final = start, start
@@ -121,9 +127,19 @@ func (r *Region) Build(pinned func(ir.Var) bool) {
 		if b == r.Entry {
 			continue
 		}
-		if len(b.In) == 1 && b.In[0].From.Final != nil && !b.behindLoop() {
+		switch {
+		case b.Landing:
+			s := *start
+			for v := ir.Var(1); v < ir.NumVars; v++ {
+				if s[v] != nil {
+					s[v] = r.newValue(b, Returned, v)
+					b.Values = append(b.Values, s[v])
+				}
+			}
+			b.Start = &s
+		case len(b.In) == 1 && b.In[0].From.Final != nil && !b.behindLoop():
 			b.Start = b.In[0].From.Final
-		} else {
+		default:
 			s := *start
 			for v := ir.Var(1); v < ir.NumVars; v++ {
 				if r.written[v] {
@@ -172,9 +188,13 @@ func (r *Region) order() []*Block {
 func (r *Region) fill(b *Block) {
 	s := *b.Start
 	var snapshot *State
+	var extra *Value // the last one that is of no variable of the guest
 	arg := func(v ir.Var) *Value {
-		if v == ir.None {
+		switch v {
+		case ir.None:
 			return nil
+		case internal:
+			return extra
 		}
 		return s[v]
 	}
@@ -220,7 +240,11 @@ func (r *Region) fill(b *Block) {
 			v.State = snapshot
 		}
 		b.Values = append(b.Values, v)
-		if v.Var != ir.None {
+		switch v.Var {
+		case ir.None:
+		case internal:
+			extra = v
+		default:
 			s[v.Var] = v
 			snapshot = nil
 		}
@@ -330,7 +354,7 @@ func (r *Region) resolve() {
 // exits calls f for each place where a state is needed at the end of a block, or at its start.
 func (b *Block) exits(atEnd func(*State), atStart func(*State)) {
 	for _, e := range b.Out {
-		if e.To == nil {
+		if e.To == nil || b.Call != nil {
 			atEnd(b.Final)
 		}
 	}
