@@ -594,7 +594,7 @@ func (e *regionEmitter) finish(b, following *opt.Block) {
 		return
 	}
 	taken, not := b.Out[0], b.Out[1]
-	if (!taken.Back || taken.To == nil) && (joins(taken) || joins(not)) {
+	if (!taken.Back || taken.To == nil) && (e.settles(taken) || e.settles(not)) {
 		c.settle(b.Guest)
 	}
 	e.carryOver(b)
@@ -617,6 +617,13 @@ func (e *regionEmitter) finish(b, following *opt.Block) {
 		l = c.outOfLine(func() { e.edge(not, nil, false) })
 		c.Jcc(cond.Not(), l)
 		e.edge(taken, nil, true)
+	case taken.To != nil && taken.To == following:
+		l := e.labels[not.To]
+		if !e.plain(not) {
+			l = c.outOfLine(func() { e.edge(not, nil, false) })
+		}
+		c.Jcc(cond.Not(), l)
+		e.edge(taken, following, true)
 	case e.plain(taken):
 		c.Jcc(cond, e.labels[taken.To])
 		e.edge(not, following, true)
@@ -670,6 +677,9 @@ func (c *Compiler) goOn(off int) {
 // joins says that an edge leads where ways meet.
 func joins(d *opt.Edge) bool { return d.To != nil && !d.Back && len(d.To.In) > 1 }
 
+// settles says that what has retired is taken from the budget before an edge is chosen: it leads where ways meet, and not out of a loop.
+func (e *regionEmitter) settles(d *opt.Edge) bool { return joins(d) && d.To.Depth >= d.From.Depth }
+
 // carryOver lets blocks that are reached from b only take what has retired from the budget.
 func (e *regionEmitter) carryOver(b *opt.Block) {
 	for _, d := range b.Out {
@@ -686,7 +696,7 @@ func (e *regionEmitter) plain(d *opt.Edge) bool {
 			return false
 		}
 	}
-	return d.To != nil && !d.Back && len(e.moves(d)) == 0
+	return d.To != nil && !d.Back && len(e.moves(d)) == 0 && !(joins(d) && e.deducted != d.From.Guest-d.Less)
 }
 
 // moves is what an edge has to move: the arguments of the phis of its target, into registers and into memory.

@@ -145,6 +145,7 @@ func find(s *Source, recursive bool) *Region {
 	if s.Loops && !r.calls && !r.keepLoops() {
 		return nil
 	}
+	r.unroll(s)
 	r.connect()
 	r.mirrored = s.Mirrored
 	return r

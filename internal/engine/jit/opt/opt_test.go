@@ -30,7 +30,7 @@ func region(t *testing.T, registers int, program func(a *asm.Assembler)) *Region
 	}
 	page := make([]byte, memory.PageSize)
 	copy(page, code)
-	r := Find(&Source{Bytes: page, Max: 100, Loops: true})
+	r := Find(&Source{Bytes: page, Max: 100, Loops: true, Turns: 1})
 	if r == nil {
 		t.Fatal("no region")
 	}
@@ -304,6 +304,46 @@ func TestStoresForwardOnlyTheirOwnBytes(t *testing.T) {
 	} {
 		if n := loads(c.between); n != c.want {
 			t.Errorf("a store to %s in between: %d loads, want %d", c.name, n, c.want)
+		}
+	}
+}
+
+func TestLoopsAreUnrolled(t *testing.T) {
+	find := func(turns, most int) *Region {
+		a := asm.New(0)
+		a.Label("outer")
+		a.I(riscv.ADDI, asm.A1, asm.A1, 1)
+		a.Label("turn")
+		a.R(riscv.XOR, asm.A0, asm.A0, asm.A1)
+		a.B(riscv.BEQ, asm.A0, asm.A2, "outer")
+		a.I(riscv.ADDI, asm.A3, asm.A3, -1)
+		a.B(riscv.BNE, asm.A3, asm.Zero, "turn")
+		code, err := a.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		page := make([]byte, memory.PageSize)
+		copy(page, code)
+		r := Find(&Source{Bytes: page, Head: 4, Max: most, Loops: true, Turns: turns})
+		if r == nil || !r.Optimize(target(12)) {
+			t.Fatal("no region")
+		}
+		return r
+	}
+	for _, c := range []struct{ turns, most, guest int }{
+		{1, 100, 5}, {2, 100, 9}, {0, 100, 4*maxTurns + 1}, {0, 14, 13},
+	} {
+		r := find(c.turns, c.most)
+		back := 0
+		for _, b := range r.Blocks {
+			for _, e := range b.Out {
+				if e.Back && e.To == r.Head {
+					back++
+				}
+			}
+		}
+		if r.Guest != c.guest || back != 1 {
+			t.Errorf("up to %d turns in %d instructions: %d instructions, %d ways back to the head", c.turns, c.most, r.Guest, back)
 		}
 	}
 }

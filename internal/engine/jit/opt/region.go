@@ -3,6 +3,7 @@
 //
 //	region.go    what a region is
 //	find.go      which code it is: blocks of the page around a hot place, and what they call
+//	unroll.go    which loops take several turns at once
 //	ssa.go       its values
 //	choose.go    which branches become choices
 //	simplify.go  what is computed otherwise, or not at all
@@ -38,6 +39,8 @@ type Source struct {
 	Known func(off uint16) bool
 	// Max is the most guest instructions of a region.
 	Max int
+	// Turns is how many turns of a loop may become one; 0: the default.
+	Turns int
 	// Mirrored: it executes in a mirrored address space, where no access looks its address up.
 	Mirrored bool
 	// Loops: keep only what leads back to the head. A region without a loop is none then.

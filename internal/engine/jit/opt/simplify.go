@@ -129,6 +129,10 @@ func (r *Region) simplify(v *Value) bool {
 		if v.Imm == 0 && (v.Width == ir.W64 || a.sext) {
 			return v.copyOf(a)
 		}
+		if o := a.Arg[0]; a.imm(ir.Add, v.Width) && v.Width == ir.W64 && o.find().Kind == Phi && fits(a.Imm+v.Imm) {
+			// Of what goes around the loop, so that no turn of it waits for another.
+			return v.become(ir.Add, ir.W64, o.find(), a.Imm+v.Imm)
+		}
 		if v.Width == ir.W64 && a.Kind == Computed && a.Op == ir.Page {
 			v.Op, v.Flags, v.Imm, v.Arg = ir.Page, 0, a.Imm+v.Imm, [3]*Value{}
 			return true
