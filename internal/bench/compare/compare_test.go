@@ -181,3 +181,17 @@ func TestText(t *testing.T) {
 		t.Errorf("summary:\n%s", sum.String())
 	}
 }
+
+// What should be large has its p99 at the small end.
+func TestTheBadSideIsShown(t *testing.T) {
+	r := &bench.Result{Rows: []bench.Row{{Name: "a/rate", Unit: bench.BytesPerSec.Name, Higher: true, Passes: [][]float64{{1 << 20, 2 << 20, 3 << 20}}}}}
+	for name, write := range map[string]func(*bytes.Buffer) error{
+		"summary": func(b *bytes.Buffer) error { return Summary(b, r) },
+		"page":    func(b *bytes.Buffer) error { return Markdown(b, r, nil) },
+	} {
+		var b bytes.Buffer
+		if err := write(&b); err != nil || !strings.Contains(b.String(), "1.02 MiB/s") {
+			t.Errorf("%s: %v\n%s", name, err, b.String())
+		}
+	}
+}

@@ -148,7 +148,7 @@ func figuresOf(r *bench.Result, row *bench.Row) figures {
 	}
 	value := func(v float64) string { return bench.FormatValue(v, row.Unit) }
 	if s := stats.Summarize(row.Samples()); s.N > 0 {
-		f.median, f.interval, f.p99 = value(s.Median), value(s.Low)+" to "+value(s.High), value(s.P99)
+		f.median, f.interval, f.p99 = value(s.Median), value(s.Low)+" to "+value(s.High), value(row.P99())
 		f.noise = fmt.Sprintf("%.1f %%", 100*noise(row.Passes))
 		if len(s.Modes) > 1 {
 			notes = append(notes, "two speeds: "+value(s.Modes[0])+" and "+value(s.Modes[1]))

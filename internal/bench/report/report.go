@@ -158,7 +158,7 @@ func (p *Page) row(b *bench.Row, i int) row {
 	if s.N == 0 {
 		return out
 	}
-	out.Sort, out.Median, out.P99 = s.Median, format(s.Median), format(s.P99)
+	out.Sort, out.Median, out.P99 = s.Median, format(s.Median), format(b.P99())
 	out.Interval = format(s.Low) + " to " + format(s.High)
 	out.Times = fmt.Sprintf("%d samples in %d passes, each of %d times; %.0f %% are outliers, %.0f %% beyond twice the median; %d were warm-up", s.N, len(b.Passes), max(b.Times, 1),
 		100*s.Outliers, 100*s.Far, b.Warmup)

@@ -16,7 +16,6 @@ type Summary struct {
 	Median         float64
 	Low, High      float64 // of the median, an interval of 95 %
 	Mean, Min, Max float64
-	P99            float64
 	Outliers       float64   // share of the samples beyond 1.5 times the middle half's width from it
 	Far            float64   // share beyond twice the median
 	Modes          []float64 // where they gather, if in more than one place
@@ -30,7 +29,7 @@ func Summarize(samples []float64) Summary {
 	if n == 0 {
 		return Summary{}
 	}
-	out := Summary{N: n, Median: Quantile(s, 0.5), Min: s[0], Max: s[n-1], P99: Quantile(s, 0.99), Lower: Quantile(s, 0.25), Upper: Quantile(s, 0.75)}
+	out := Summary{N: n, Median: Quantile(s, 0.5), Min: s[0], Max: s[n-1], Lower: Quantile(s, 0.25), Upper: Quantile(s, 0.75)}
 	fence := 1.5 * (out.Upper - out.Lower)
 	for _, v := range s {
 		out.Mean += v / float64(n)
