@@ -241,7 +241,7 @@ func browse(file string) error {
 
 // verdicts are those of a comparison, for the page.
 func verdicts(c *compare.Comparison) map[string]report.Verdict {
-	kinds := map[compare.Verdict]report.Kind{compare.Slower: report.Bad, compare.Faster: report.Good, compare.Unsure: report.Doubt, compare.TooNoisy: report.Doubt, compare.Incomparable: report.Doubt}
+	kinds := map[compare.Verdict]report.Kind{compare.Slower: report.Bad, compare.Faster: report.Good, compare.Unsure: report.Doubt, compare.TooNoisy: report.Doubt}
 	out := map[string]report.Verdict{}
 	for _, r := range c.Rows {
 		v := report.Verdict{Kind: kinds[r.Verdict], Text: r.Verdict.String()}

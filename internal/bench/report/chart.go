@@ -14,10 +14,11 @@ import (
 	"github.com/vmproject/vm/internal/bench/stats"
 )
 
-// The size of a plot in its own units; text is 12 of them high, which is readable on a phone as wide as the plot.
+// The size of a plot in its own units, which are about pixels on a phone: text is 12 of them high.
 const (
-	width, height            = 480.0, 200.0
-	left, right, top, bottom = 70.0, 16.0, 12.0, 44.0
+	width, height            = 360.0, 150.0
+	left, right, top, bottom = 70.0, 12.0, 8.0, 24.0
+	halfLabel                = 34.0 // of the widest label of an axis
 )
 
 // svg is a plot that is being drawn.
@@ -85,10 +86,14 @@ func (a axis) ticks(n int) (list []float64) {
 func (s *svg) horizontal(a axis, unit string) {
 	y := height - bottom
 	s.add(`<path class="axis" d="M%g %gH%g"/>`, left, y, width-right)
-	for _, v := range a.ticks(4) {
+	for _, v := range a.ticks(3) {
 		x := a.at(v)
 		s.add(`<path class="grid" d="M%.1f %gV%g"/>`, x, top, y)
-		s.text(x, y+16, "middle", bench.FormatValue(v, unit))
+		if x > width-halfLabel {
+			s.text(width, y+16, "end", bench.FormatValue(v, unit))
+		} else {
+			s.text(x, y+16, "middle", bench.FormatValue(v, unit))
+		}
 	}
 }
 
@@ -106,45 +111,55 @@ func (s *svg) vertical(a axis, unit string) {
 func strip(b *bench.Row) template.HTML {
 	const w, h = 120.0, 16.0
 	samples := b.Samples()
-	a := around(samples, 2, w-2)
+	a := around(near(samples), 2, w-2)
 	var s svg
 	s.open(w, h, "samples of "+b.Name)
+	var lines strings.Builder
 	for _, v := range samples {
-		s.add(`<path class="sample" d="M%.1f 3V13"/>`, a.at(v))
+		fmt.Fprintf(&lines, "M%.1f 3v10", a.at(min(max(v, a.low), a.high)))
 	}
+	s.add(`<path class="sample" d="%s"/>`, lines.String())
 	s.add(`<path class="median" d="M%.1f 0V16"/>`, a.at(stats.Median(samples)))
 	return s.html()
 }
 
-// distribution plots every sample, a line a pass, with the median and its interval; and those of the peer.
-func distribution(b *bench.Row) template.HTML {
+// near is the samples but those so far out that the rest would be a line.
+func near(samples []float64) []float64 {
+	s := slices.Sorted(slices.Values(samples))
+	low, high := stats.Quantile(s, 0.25), stats.Quantile(s, 0.75)
+	fence := max(4*(high-low), 0.01*stats.Quantile(s, 0.5))
+	return slices.DeleteFunc(s, func(v float64) bool { return v < low-fence || v > high+fence })
+}
+
+// distribution plots every sample of a machine, a line a pass, with the median and its interval. What is far out is a mark at the edge.
+func distribution(name, class, unit string, passes [][]float64) template.HTML {
+	samples := slices.Concat(passes...)
+	a := around(near(samples), left, width-right)
 	var s svg
-	s.open(width, height, "samples of "+b.Name+" by pass")
-	a := around(append(b.Samples(), b.PeerSamples()...), left, width-right)
-	s.horizontal(a, b.Unit)
-	step := (height - bottom - top) / float64(max(len(b.Passes)+len(b.Peer), 1))
-	y := top + step/2
-	draw := func(passes [][]float64, class, name string) {
-		samples := slices.Concat(passes...)
-		low, high := stats.MedianInterval(samples)
-		from := y - step/2
-		for i, pass := range passes {
-			for _, v := range pass {
-				s.add(`<circle class="%s" cx="%.1f" cy="%.1f" r="2.5"/>`, class, a.at(v), y)
-			}
-			if i == 0 || len(passes) <= 6 {
-				s.text(left-6, y+4, "end", fmt.Sprintf("%s %d", name, i+1))
-			}
-			y += step
+	s.open(width, height, "samples of "+name+" by pass")
+	s.horizontal(a, unit)
+	low, high := stats.MedianInterval(samples)
+	s.add(`<rect class="interval" x="%.1f" y="%g" width="%.1f" height="%g"/>`, a.at(low), top, max(a.at(high)-a.at(low), 1), height-bottom-top)
+	s.add(`<path class="median" d="M%.1f %gV%g"/>`, a.at(stats.Median(samples)), top, height-bottom)
+	step := (height - bottom - top) / float64(len(passes))
+	for i, pass := range passes {
+		y := top + step*(float64(i)+0.5)
+		if i == 0 || step >= 13 {
+			s.text(left-6, y+4, "end", fmt.Sprintf("pass %d", i+1))
 		}
-		s.add(`<rect class="interval" x="%.1f" y="%.1f" width="%.1f" height="%.1f"/>`, a.at(low), from, max(a.at(high)-a.at(low), 1), step*float64(len(passes)))
-		s.add(`<path class="median" d="M%.1f %.1fv%.1f"/>`, a.at(stats.Median(samples)), from, step*float64(len(passes)))
+		var dots, far strings.Builder
+		for _, v := range pass {
+			switch {
+			case v < a.low:
+				fmt.Fprintf(&far, "M%g %.1fl-6 -4v8z", left+6, y)
+			case v > a.high:
+				fmt.Fprintf(&far, "M%g %.1fl6 -4v8z", width-right-6, y)
+			default:
+				fmt.Fprintf(&dots, "M%.1f %.1fh0", a.at(v), y)
+			}
+		}
+		s.add(`<path class="dots %s" d="%s"/><path class="far" d="%s"/>`, class, dots.String(), far.String())
 	}
-	draw(b.Passes, "own", "pass")
-	if len(b.Peer) > 0 {
-		draw(b.Peer, "peer", b.PeerName)
-	}
-	s.text((left+width-right)/2, height-8, "middle", b.Unit+", every sample; the band is the median's interval of 95 %")
 	return s.html()
 }
 
@@ -186,7 +201,6 @@ func over(points []point, unit string) template.HTML {
 	}
 	s.text(left, height-bottom+16, "start", first.Format(layout))
 	s.text(width-right, height-bottom+16, "end", last.Format(layout))
-	s.text((left+width-right)/2, height-8, "middle", "date of the result; whiskers are intervals of 95 %")
 	return s.html()
 }
 

@@ -1,5 +1,5 @@
-// Package report draws results as a page for a browser: one file that needs nothing else, no network and no script, though a few lines of script sort its
-// table where there is one.
+// Package report draws results as a page for a browser: one file that needs nothing else, no network and no script, though a few lines of script sort and
+// filter its table where there is one.
 //
 //	report.go   what is on the page
 //	chart.go    plots, as SVG
@@ -64,6 +64,7 @@ type view struct {
 	Note                                string
 	Host                                [][2]string
 	Attention                           []attention
+	InDoubt, TwoSpeeds                  []attention // folded: chance makes many of them
 	Promises                            []Promise
 	Groups                              []group
 	Peer                                string
@@ -71,8 +72,8 @@ type view struct {
 }
 
 type attention struct {
-	Kind      Kind
-	Name, Why string
+	Kind          Kind
+	ID, Name, Why string // without an ID there is no row to go to
 }
 
 type group struct {
@@ -83,12 +84,23 @@ type group struct {
 type row struct {
 	Name, ID, Doc, Median, Interval, P99, Times string
 	Sort                                        float64
-	Baseline, Peer, Limit                       string
+	Baseline, Peer, Limit, Speeds               string
 	Verdict                                     Verdict
 	Notes                                       []string
-	Strip, Distribution, History, Ratios        template.HTML
+	Kinds                                       string // that the page can be cut down to
+	Strip                                       template.HTML
+	Plots                                       []plot
 	Reproduce                                   string
 }
+
+type plot struct {
+	Title   string
+	Plot    template.HTML
+	Caption string
+}
+
+// twoSpeeds is a kind that is no verdict.
+const twoSpeeds Kind = "speeds"
 
 // Write writes the page.
 func Write(w io.Writer, p *Page) error {
@@ -99,7 +111,7 @@ func Write(w io.Writer, p *Page) error {
 	}
 	for _, promise := range p.Promises {
 		if promise.Kind == Bad {
-			v.Attention = append(v.Attention, attention{Bad, promise.Text, "is promised to be " + promise.Bound + ", and is " + promise.Value})
+			v.Attention = append(v.Attention, attention{Bad, "", promise.Text, "is promised to be " + promise.Bound + ", and is " + promise.Value})
 		}
 	}
 	for i := range r.Rows {
@@ -109,37 +121,39 @@ func Write(w io.Writer, p *Page) error {
 		if len(v.Groups) == 0 || v.Groups[len(v.Groups)-1].Name != name {
 			v.Groups = append(v.Groups, group{Name: name})
 		}
-		g := &v.Groups[len(v.Groups)-1]
-		g.Rows = append(g.Rows, one)
 		if b.PeerName != "" {
 			v.Peer = b.PeerName
 		}
-		v.Attention = append(v.Attention, needed(b, &one)...)
+		v.attend(b, &one)
+		g := &v.Groups[len(v.Groups)-1]
+		g.Rows = append(g.Rows, one)
 	}
 	return page.Execute(w, v)
 }
 
-// needed is why a row needs attention.
-func needed(b *bench.Row, r *row) (list []attention) {
-	add := func(k Kind, why string) { list = append(list, attention{k, b.Name, why}) }
-	if b.Failed != "" {
-		add(Bad, "failed: "+b.Failed)
-	}
-	if b.PeerFailed != "" {
-		add(Doubt, "its peer failed: "+b.PeerFailed)
-	}
-	if r.Verdict.Kind == Bad || r.Verdict.Kind == Doubt {
-		add(r.Verdict.Kind, r.Verdict.Text)
-	}
-	for _, n := range r.Notes {
-		if strings.HasPrefix(n, twoSpeeds) {
-			add(Doubt, n)
+// attend says why a row needs attention, if it does, and of which kinds it is.
+func (v *view) attend(b *bench.Row, r *row) {
+	for _, a := range []struct {
+		to   *[]attention
+		is   bool
+		kind Kind
+		why  string
+	}{
+		{&v.Attention, b.Failed != "", Bad, "failed: " + b.Failed},
+		{&v.Attention, b.PeerFailed != "", Doubt, "its peer failed: " + b.PeerFailed},
+		{&v.Attention, r.Verdict.Kind == Bad, Bad, r.Verdict.Text},
+		{&v.InDoubt, r.Verdict.Kind == Doubt, Doubt, r.Verdict.Text},
+		{&v.TwoSpeeds, r.Speeds != "", twoSpeeds, r.Speeds},
+	} {
+		if a.is {
+			*a.to = append(*a.to, attention{a.kind, r.ID, b.Name, a.why})
+			r.Kinds += string(a.kind) + " "
 		}
 	}
-	return list
+	if r.Verdict.Kind == Good {
+		r.Kinds += string(Good)
+	}
 }
-
-const twoSpeeds = "two speeds"
 
 // row is a benchmark's part of the page.
 func (p *Page) row(b *bench.Row, i int) row {
@@ -163,10 +177,12 @@ func (p *Page) row(b *bench.Row, i int) row {
 	out.Times = fmt.Sprintf("%d samples in %d passes, each of %d times; %.0f %% are outliers, %.0f %% beyond twice the median; %d were warm-up", s.N, len(b.Passes), max(b.Times, 1),
 		100*s.Outliers, 100*s.Far, b.Warmup)
 	if len(s.Modes) > 1 {
-		out.Notes = append(out.Notes, twoSpeeds+": "+format(s.Modes[0])+" and "+format(s.Modes[1]))
+		out.Speeds = format(s.Modes[0]) + " and " + format(s.Modes[1])
+		out.Notes = append(out.Notes, "two speeds: "+out.Speeds)
 	}
 	out.Strip = strip(b)
-	out.Distribution = distribution(b)
+	const caption = "every sample; the band is the median's interval of 95 %, and what is far out is at the edge"
+	out.draw("vm", distribution(b.Name, "own", b.Unit, b.Passes), caption)
 	var bars []bar
 	if p.Baseline != nil {
 		if old := p.Baseline.Row(b.Name); old != nil && len(old.Samples()) > 0 {
@@ -174,6 +190,7 @@ func (p *Page) row(b *bench.Row, i int) row {
 		}
 	}
 	if len(b.PeerSamples()) > 0 {
+		out.draw(b.PeerName, distribution(b.PeerName+"'s "+b.Name, "peer", b.Unit, b.Peer), caption)
 		x, low, high := b.Better(b.Peer)
 		out.Peer = fmt.Sprintf("%.2f (%.2f to %.2f)", x, low, high)
 		bars = append(bars, bar{fmt.Sprintf("times as fast as %s", b.PeerName), x, low, high, 1})
@@ -183,9 +200,16 @@ func (p *Page) row(b *bench.Row, i int) row {
 		out.Limit = fmt.Sprintf("%.0f %%", 100*x)
 		bars = append(bars, bar{"of " + b.Limit, x, low, high, 1})
 	}
-	out.Ratios = ratios(bars)
-	out.History = p.history(b)
+	out.draw("ratios", ratios(bars), "with intervals of 95 %; the dashed line is where both are as fast")
+	out.draw("history", p.history(b), "the median of each run by its date, with its interval of 95 %; the ring is the baseline")
 	return out
+}
+
+// draw adds a plot, if it shows anything.
+func (r *row) draw(title string, p template.HTML, caption string) {
+	if p != "" {
+		r.Plots = append(r.Plots, plot{title, p, caption})
+	}
 }
 
 // history plots the row over the older results and this one.
