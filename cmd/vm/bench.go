@@ -161,7 +161,7 @@ func (f *benchRun) environment(ctx context.Context) (env *bench.Env, done func()
 		if found, err := peer.Find(ctx); err != nil {
 			env.NoPeer = err.Error()
 		} else {
-			env.QEMU = found.Path
+			env.QEMU, env.Peer = found.Path, peer.Program+" "+found.Version
 		}
 	}
 	if env.Scratch, err = os.MkdirTemp("", "vm-bench-"); err != nil {

@@ -65,6 +65,7 @@ type Instance interface {
 type Env struct {
 	VM      string // the program to run as a process of its own: an executable vm
 	QEMU    string // qemu-system-riscv64; empty: none
+	Peer    string // its name and version
 	NoPeer  string // why there is none although it was asked for
 	Scratch string // a directory that is removed afterwards
 	Memory  int    // of whole guests, in MiB

@@ -23,6 +23,7 @@ type Result struct {
 	Version  string        `json:"version"` // of vm
 	Revision string        `json:"revision,omitempty"`
 	Command  []string      `json:"command"`
+	Peer     string        `json:"peer,omitempty"` // with its version: how fast it is depends on that
 	Started  time.Time     `json:"started"`
 	Took     time.Duration `json:"took_ns"`
 	// Complete says that everything that was asked for was tried. A run that was interrupted is kept, and is not.

@@ -95,6 +95,9 @@ func Compare(a, b *bench.Result, o Options) *Comparison {
 		r.P = p
 		r.judge(o)
 	}
+	if !o.Paired {
+		c.moved(o.Least)
+	}
 	return c
 }
 
@@ -115,11 +118,35 @@ func warnings(a, b *bench.Result) (list []string) {
 		if !r.Complete {
 			list = append(list, "the "+name+" result is not complete")
 		}
+		if busy(r) {
+			list = append(list, fmt.Sprintf("while the %s was measured, others kept %.1f of %d cores busy", name, r.Host.Load, r.Host.Cores))
+		}
 		if r.Host.Steal > 0.05 {
 			list = append(list, fmt.Sprintf("while the %s was measured, the hypervisor took %.0f %% of the time", name, 100*r.Host.Steal))
 		}
 	}
 	return list
+}
+
+// busy says that others had enough of the host to be seen in the figures.
+func busy(r *bench.Result) bool { return r.Host.Load > float64(r.Host.Cores)/4 }
+
+// moved warns when half of all rows moved the same way, which a host does sooner than a program. Passes that alternate show no such thing.
+func (c *Comparison) moved(least float64) {
+	const few = 8
+	var changes []float64
+	for i := range c.Rows {
+		if r := &c.Rows[i]; r.Verdict != Incomparable {
+			changes = append(changes, r.Change)
+		}
+	}
+	if m := stats.Median(changes); len(changes) >= few && math.Abs(m) > least {
+		word := "slower"
+		if m < 0 {
+			word = "faster"
+		}
+		c.Warnings = append(c.Warnings, fmt.Sprintf("half of all rows are at least %.1f %% %s: that may be the host, which was measured at two times", 100*math.Abs(m), word))
+	}
 }
 
 // row compares what can be compared without the other rows. p is to be corrected.

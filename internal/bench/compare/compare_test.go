@@ -195,3 +195,29 @@ func TestTheBadSideIsShown(t *testing.T) {
 		}
 	}
 }
+
+// What makes a comparison say less than it seems to is said.
+func TestWarnings(t *testing.T) {
+	quiet, busy := bench.Host{Cores: 2, Load: 0.2}, bench.Host{Cores: 2, Load: 1.5}
+	for _, c := range []struct {
+		name   string
+		slower float64
+		host   bench.Host
+		paired bool
+		want   string
+	}{
+		{"the same", 0, quiet, false, ""},
+		{"everything is slower", 0.1, quiet, false, "slower: that may be the host"},
+		{"everything is faster", -0.1, quiet, false, "faster: that may be the host"},
+		{"everything is slower, turn and turn about", 0.1, quiet, true, ""},
+		{"neighbours", 0, busy, false, "while the second was measured, others kept 1.5 of 2 cores busy"},
+	} {
+		r := rand.New(rand.NewPCG(3, 3))
+		a, b := hosts["quiet"].run(r, 10, 6, 5, 0), hosts["quiet"].run(r, 10, 6, 5, c.slower)
+		a.Host, b.Host = quiet, c.host
+		got := strings.Join(Compare(a, b, Options{Paired: c.paired}).Warnings, "; ")
+		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}

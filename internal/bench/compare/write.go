@@ -128,7 +128,10 @@ func Summary(w io.Writer, r *bench.Result) error {
 	if r.Note != "" {
 		fmt.Fprintln(&b, r.Note)
 	}
-	if r.Host.Load > float64(r.Host.Cores)/4 {
+	if r.Peer != "" {
+		fmt.Fprintf(&b, "the peer is %s\n", r.Peer)
+	}
+	if busy(r) {
 		fmt.Fprintf(&b, "note: others kept %.1f of %d cores busy meanwhile; the figures are less sure for it\n", r.Host.Load, r.Host.Cores)
 	}
 	_, err := w.Write(b.Bytes())
@@ -171,6 +174,9 @@ func Markdown(w io.Writer, r *bench.Result, targets map[string]string) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# Baseline\n\nMade by `vm bench report --markdown` of a run of `%s` on %s: vm %s on %s, %d cores, %s, kernel %s. ", strings.Join(r.Command, " "),
 		r.Started.Format("2006-01-02"), r.Version, r.Host.CPU, r.Host.Cores, r.Host.OS, r.Host.Kernel)
+	if r.Peer != "" {
+		fmt.Fprintf(&b, "QEMU is %s. ", r.Peer)
+	}
 	fmt.Fprintf(&b, "Others kept %.1f cores busy meanwhile. How each figure is taken: BENCHMARKING.md.\n", r.Host.Load)
 	group := ""
 	for i := range r.Rows {

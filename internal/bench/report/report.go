@@ -107,7 +107,7 @@ func Write(w io.Writer, p *Page) error {
 	r := p.Result
 	v := &view{
 		Title: "vm bench", When: r.Started.Format(time.RFC1123), Took: r.Took.Round(time.Second).String(), Command: strings.Join(r.Command, " "),
-		Version: strings.TrimSpace(r.Version + " " + r.Revision), Complete: r.Complete, Note: r.Note, Host: host(&r.Host), Promises: p.Promises, HasBaseline: p.Baseline != nil,
+		Version: strings.TrimSpace(r.Version + " " + r.Revision), Complete: r.Complete, Note: r.Note, Host: host(r), Promises: p.Promises, HasBaseline: p.Baseline != nil,
 	}
 	for _, promise := range p.Promises {
 		if promise.Kind == Bad {
@@ -231,11 +231,12 @@ func (p *Page) history(b *bench.Row) template.HTML {
 	return over(points, b.Unit)
 }
 
-// host describes it in pairs.
-func host(h *bench.Host) [][2]string {
+// host describes it in pairs, and what else ran on it.
+func host(r *bench.Result) [][2]string {
+	h := &r.Host
 	list := [][2]string{{"processor", h.CPU}, {"cores", fmt.Sprint(h.Cores)}, {"system", h.OS + ", kernel " + h.Kernel},
 		{"memory", bench.FormatValue(float64(h.Memory), bench.Bytes.Name)}}
-	for _, o := range [][2]string{{"governor", h.Governor}, {"virtualised by", h.Virtual}, {"features", strings.Join(h.Features, " ")}} {
+	for _, o := range [][2]string{{"governor", h.Governor}, {"virtualised by", h.Virtual}, {"features", strings.Join(h.Features, " ")}, {"peer", r.Peer}} {
 		if o[1] != "" {
 			list = append(list, o)
 		}
