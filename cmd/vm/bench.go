@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime/debug"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -210,7 +211,21 @@ func (f *benchRun) tell(std stdio, r, before *bench.Result, keep *store.Store) e
 	if f.promises {
 		found = cmp.Or(found, promised(std, r))
 	}
-	return cmp.Or(kept, found)
+	return cmp.Or(kept, wrong(r), found)
+}
+
+// wrong says that benchmarks have failed, of which each row says why.
+func wrong(r *bench.Result) error {
+	var names []string
+	for i := range r.Rows {
+		if r.Rows[i].Failed != "" {
+			names = append(names, r.Rows[i].Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d of %d benchmarks failed: %s", len(names), len(r.Rows), strings.Join(names, ", "))
 }
 
 // writeTo writes to a file, to stdout if it is -, or nowhere if it has no name.

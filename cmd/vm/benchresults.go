@@ -98,18 +98,18 @@ func newBenchBaseline(std stdio) *cobra.Command {
 		t := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(t, "NAME\tMEASURED\tBENCHMARKS\t")
 		for _, e := range list {
-			note := ""
+			note, measured := "", e.Started.Local().Format(time.DateTime)
 			switch {
 			case e.Err != nil:
-				note = e.Err.Error()
+				note, measured = e.Err.Error(), "-"
 			case !e.Complete:
 				note = "not complete"
 			}
-			fmt.Fprintf(t, "%s\t%s\t%d\t%s\n", e.Name, e.Started.Local().Format(time.DateTime), e.Rows, note)
+			fmt.Fprintf(t, "%s\t%s\t%d\t%s\n", e.Name, measured, e.Rows, note)
 		}
 		return t.Flush()
 	}, noArgs)
-	with("rm NAME", "Forget a baseline", func(s *store.Store, args []string) error { return s.Remove(args[0]) }, oneArg("NAME", false))
+	with("rm NAME", "Forget a baseline", func(s *store.Store, args []string) error { return s.Remove(args[0]) }, wantArgs(1, "NAME"))
 	with("export NAME [FILE]", "Write a baseline to a file, or to stdout", func(s *store.Store, args []string) error {
 		if len(args) == 1 {
 			return s.Export(args[0], std.out)
@@ -119,14 +119,14 @@ func newBenchBaseline(std stdio) *cobra.Command {
 			return err
 		}
 		return store.Write(args[1], r)
-	}, cobra.RangeArgs(1, 2))
+	}, wantArgs(1, "NAME", "FILE"))
 	with("import NAME FILE", "Take a result from a file as a baseline", func(s *store.Store, args []string) error {
 		r, err := store.ReadFile(args[1])
 		if err != nil {
 			return err
 		}
 		return s.Save(args[0], r)
-	}, cobra.ExactArgs(2))
+	}, wantArgs(2, "NAME", "FILE"))
 	return cmd
 }
 
@@ -139,7 +139,7 @@ func newBenchReport(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "report [RESULT]",
 		Short: "Draw a result, the last one unless named, as a page for a browser",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  wantArgs(0, "RESULT"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, err := store.Open("")
 			if err != nil {

@@ -33,7 +33,7 @@ func newImagePull(std stdio) *cobra.Command {
 
 The mirror is the one that this host's apt configuration names. apt-get runs with its own lists, cache and status,
 as the user who calls it; the host's apt state does not change.`,
-		Args: oneArg("NAME", true),
+		Args: wantArgs(0, "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := guestimage.Open("")
 			if err != nil {
@@ -81,7 +81,7 @@ func newImageRemove() *cobra.Command {
 	return &cobra.Command{
 		Use:   "rm NAME",
 		Short: "Remove an image",
-		Args:  oneArg("NAME", false),
+		Args:  wantArgs(1, "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := guestimage.Open("")
 			if err != nil {
@@ -97,7 +97,7 @@ func newImageImport(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import NAME --kernel FILE [--busybox FILE] [--modules DIR]",
 		Short: "Make an image of files that are here",
-		Args:  oneArg("NAME", false),
+		Args:  wantArgs(1, "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.Kernel == "" {
 				return fmt.Errorf("no kernel is named: add --kernel FILE")
@@ -122,14 +122,14 @@ func newImageImport(std stdio) *cobra.Command {
 	return cmd
 }
 
-// oneArg wants one argument, or at most one.
-func oneArg(name string, optional bool) cobra.PositionalArgs {
+// wantArgs wants so many arguments at least, and no more than have names.
+func wantArgs(least int, names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
-		case len(args) > 1:
-			return fmt.Errorf("%s does not take %q: see %s --help", cmd.CommandPath(), args[1], cmd.CommandPath())
-		case len(args) == 0 && !optional:
-			return fmt.Errorf("%s needs a %s: see %s --help", cmd.CommandPath(), name, cmd.CommandPath())
+		case len(args) > len(names):
+			return fmt.Errorf("%s does not take %q: see %s --help", cmd.CommandPath(), args[len(names)], cmd.CommandPath())
+		case len(args) < least:
+			return fmt.Errorf("%s needs a %s: see %s --help", cmd.CommandPath(), names[len(args)], cmd.CommandPath())
 		}
 		return nil
 	}

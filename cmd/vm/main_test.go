@@ -88,7 +88,9 @@ func TestWrongInputIsOneLineAndStatus125(t *testing.T) {
 		{"bench compare one two", "no baseline is named"},
 		{"bench compare /dev/null /dev/null", "/dev/null: it is empty"},
 		{"bench baseline rm nope", "no baseline is named"},
+		{"bench baseline import x", "needs a FILE"},
 		{"bench baseline import x /nonexistent", "no such file"},
+		{"bench baseline export a b c", "does not take \"c\""},
 		{"bench report", "vm bench does"},
 		{"bench report nope", "no baseline is named"},
 	} {

@@ -60,7 +60,7 @@ func matches(pattern, name string) (bool, error) {
 	return path.Match(flat(pattern), flat(name))
 }
 
-// Near is what to say of names like one that does not exist: "; near it are A, B", or nothing.
+// Near is what to say of names like one that does not exist: " (near it: A, B)", or nothing.
 func Near(name string, names []string) string {
 	type distant struct {
 		name     string
@@ -84,7 +84,7 @@ func Near(name string, names []string) string {
 	for _, d := range list[:min(3, len(list))] {
 		near = append(near, d.name)
 	}
-	return "; near it: " + strings.Join(near, ", ")
+	return " (near it: " + strings.Join(near, ", ") + ")"
 }
 
 // distance is how many characters have to be inserted, deleted, or replaced to make b of a.

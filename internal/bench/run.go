@@ -83,7 +83,7 @@ func Run(ctx context.Context, env *Env, list []Benchmark, o Options) (*Result, e
 	}
 	o.fill()
 	r := &runner{Options: o, env: env, list: list, rows: make([]Row, len(list)), took: make([]time.Duration, len(list))}
-	r.result = &Result{Format: Format, Peer: env.Peer, Started: time.Now().Truncate(time.Second)}
+	r.result = &Result{Format: Format, Peer: env.Peer, Started: time.Now().Truncate(time.Millisecond)}
 	for i, b := range list {
 		r.rows[i] = Row{Name: b.Name, Doc: b.Doc, Unit: b.Unit.Name, Higher: b.Unit.Higher, Limit: b.Limit}
 	}

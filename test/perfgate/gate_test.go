@@ -28,15 +28,16 @@ func TestWrongInput(t *testing.T) {
 	}
 }
 
-// fakeVM is a program that lists no benchmark, or one, and measures it.
+// fakeVM is a program that lists no benchmark, or one, and measures it, or gets a wrong answer.
 func fakeVM(t *testing.T, kind string) string {
 	t.Helper()
 	text := "#!/bin/sh\necho 'vm: no such command' >&2; exit 125\n"
-	if kind == "bench" {
+	if found, ok := map[string]string{"bench": `"passes":[[100,101,102]]`, "wrong": `"failed":"wrong answer"`}[kind]; ok {
 		text = `#!/bin/sh
 [ "$2" = list ] && { echo "a/b  ns/op    does"; exit 0; }
 while [ $# -gt 0 ]; do [ "$1" = --json ] && file=$2; shift; done
-echo '{"format":1,"complete":true,"rows":[{"name":"a/b","unit":"ns/op","passes":[[100,101,102]]}]}' >"$file"
+echo '{"format":1,"complete":true,"rows":[{"name":"a/b","unit":"ns/op",` + found + `}]}' >"$file"
+! grep -q failed "$file"
 `
 	}
 	name := filepath.Join(t.TempDir(), "vm")
@@ -61,6 +62,17 @@ func TestGateOfPrograms(t *testing.T) {
 	out.Reset()
 	if slower, err := gate(t.Context(), options{base: fakeVM(t, "none"), head: fakeVM(t, "bench"), run: "a", passes: 1}, &out); err != nil || slower != 0 || !strings.Contains(out.String(), "nothing to compare") {
 		t.Errorf("a base without vm bench: %d, %v, %s", slower, err, out.String())
+	}
+}
+
+// What fails in the base is none of the revision's doing.
+func TestGateOfFailures(t *testing.T) {
+	good, wrong := fakeVM(t, "bench"), fakeVM(t, "wrong")
+	if slower, err := gate(t.Context(), options{base: good, head: wrong, run: "a", passes: 2}, io.Discard); err == nil || !strings.Contains(err.Error(), "a/b failed: wrong answer") {
+		t.Errorf("a head that fails: %d, %v", slower, err)
+	}
+	if slower, err := gate(t.Context(), options{base: wrong, head: good, run: "a", passes: 2}, io.Discard); err != nil || slower != 0 {
+		t.Errorf("a base that fails: %d, %v", slower, err)
 	}
 }
 

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -104,6 +105,11 @@ func gate(ctx context.Context, o options, out io.Writer) (slower int, err error)
 	if o.history != "" {
 		err = errors.Join(err, store.Write(o.history, sides[1].result))
 	}
+	for _, row := range sides[1].result.Rows {
+		if row.Failed != "" {
+			err = errors.Join(err, fmt.Errorf("%s failed: %s", row.Name, row.Failed))
+		}
+	}
 	return c.Slower(), err
 }
 
@@ -184,13 +190,17 @@ func (s *side) measure(ctx context.Context, dir string, names []string, each str
 	args := append([]string{"bench", "run", "--passes", "1", "--each", each, "--json", file}, names...)
 	cmd := exec.CommandContext(ctx, s.vm, args...)
 	cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+filepath.Join(dir, "data"))
-	if out, err := cmd.CombinedOutput(); err != nil {
-		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-		return fmt.Errorf("vm bench of the %s: %w: %s", s.name, err, lines[len(lines)-1])
-	}
-	r, err := store.ReadFile(file)
-	if err != nil {
+	if err := os.RemoveAll(file); err != nil {
 		return err
+	}
+	out, failed := cmd.CombinedOutput()
+	r, err := store.ReadFile(file)
+	if err == nil && !r.Complete {
+		err = errors.New("it was interrupted")
+	}
+	if err != nil { // there is a result also where benchmarks failed
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		return fmt.Errorf("vm bench of the %s: %w: %s", s.name, cmp.Or(failed, err), lines[len(lines)-1])
 	}
 	if s.result == nil {
 		s.result = r

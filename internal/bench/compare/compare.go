@@ -59,6 +59,7 @@ type Row struct {
 	Noise   float64 // of the host, as a share
 	Verdict Verdict
 	Why     string // a word about the verdict; may be empty
+	Lone    bool   // only one of the results has it
 }
 
 // Comparison is of two results.
@@ -87,7 +88,7 @@ func Compare(a, b *bench.Result, o Options) *Comparison {
 	}
 	for i := range a.Rows {
 		if r := &a.Rows[i]; b.Row(r.Name) == nil {
-			c.Rows = append(c.Rows, Row{Name: r.Name, Unit: r.Unit, Verdict: Incomparable, Why: "only the first result has it"})
+			c.Rows = append(c.Rows, Row{Name: r.Name, Unit: r.Unit, Verdict: Incomparable, Lone: true, Why: "only the first result has it"})
 		}
 	}
 	for k, p := range stats.Holm(ps) {
@@ -157,7 +158,7 @@ func (o *Options) row(a, b *bench.Row) (r Row, p float64, ok bool) {
 	}
 	switch {
 	case a == nil:
-		r.Why = "only the second result has it"
+		r.Lone, r.Why = true, "only the second result has it"
 	case a.Unit != b.Unit || a.Higher != b.Higher:
 		r.Why = fmt.Sprintf("the units differ: %s and %s", a.Unit, b.Unit)
 	case r.A.N == 0 || r.B.N == 0:

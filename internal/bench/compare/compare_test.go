@@ -172,6 +172,9 @@ func TestText(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, text.String())
 		}
 	}
+	if strings.Contains(text.String(), "only the first result has it") {
+		t.Errorf("what one result does not have is news:\n%s", text.String())
+	}
 	for _, want := range []string{"**3 slower", "| group/01 |", "&lt;new&gt;", `another \| one`, "<details>"} {
 		if !strings.Contains(mark.String(), want) {
 			t.Errorf("no %q in\n%s", want, mark.String())

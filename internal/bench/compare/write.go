@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -14,8 +15,8 @@ import (
 	"github.com/vmproject/vm/internal/bench/stats"
 )
 
-// shown says that a row belongs into the short form.
-func (r *Row) shown() bool { return r.Verdict != Same }
+// shown says that a row belongs into the short form. A run of a few benchmarks is no news of all others.
+func (r *Row) shown() bool { return r.Verdict != Same && !r.Lone }
 
 // Write writes what has changed, or everything, and a line that sums up.
 func (c *Comparison) Write(w io.Writer, all bool) error {
@@ -86,7 +87,7 @@ func (c *Comparison) Markdown(w io.Writer) error {
 			}
 		}
 	}
-	if c.Count(Same) < len(c.Rows) {
+	if slices.ContainsFunc(c.Rows, func(r Row) bool { return r.shown() }) {
 		table((*Row).shown)
 		b.WriteString("\n")
 	}
