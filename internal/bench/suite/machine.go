@@ -6,6 +6,7 @@ package suite
 // own, and the run is an error.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,6 +50,7 @@ type variant struct {
 	name   string
 	interp bool     // by the interpreter
 	tier   jit.Tier // or else by the translator with this tier
+	mirror jit.Mirroring
 }
 
 var (
@@ -58,8 +60,13 @@ var (
 	// auto is what a machine gets that asks for nothing: where the translator cannot run, the interpreter.
 	auto = variant{name: "auto", tier: jit.TierAuto}
 
-	tiers = []variant{interpreted, baseline, optimized, auto}
-	both  = []variant{interpreted, auto}
+	// How the translator reaches the memory of programs in U-mode: by looking into the TLB, or by the host's own page tables.
+	lookup = variant{name: "lookup", mirror: jit.MirrorOff}
+	mirror = variant{name: "mirror", mirror: jit.MirrorAlways}
+
+	tiers   = []variant{interpreted, baseline, optimized, auto}
+	both    = []variant{interpreted, auto}
+	reaches = []variant{lookup, mirror}
 )
 
 // machine is a bare machine. It is for one goroutine at a time.
@@ -67,6 +74,7 @@ type machine struct {
 	*hart.Hart
 	engine engine.Engine
 	jit    *jit.Machine // nil: the interpreter
+	mirror bool         // U-mode's address spaces have one
 
 	priv       uint64 // that the program begins in
 	entry, end uint64 // its first instruction, and that behind its last one
@@ -88,7 +96,7 @@ func newMachine(v variant, o jit.Options) (m *machine, err error) {
 	if err != nil {
 		return nil, closeAll(err, ram.Close)
 	}
-	m = &machine{Hart: h, priv: riscv.PrivM}
+	m = &machine{Hart: h, mirror: v.mirror == jit.MirrorAlways, priv: riscv.PrivM}
 	if err := m.makeEngine(v, o); err != nil {
 		return nil, closeAll(err, h.Close, ram.Close)
 	}
@@ -112,7 +120,7 @@ func (m *machine) makeEngine(v variant, o jit.Options) error {
 	if !v.interp {
 		_, err := engines.Lookup("jit")
 		if err == nil {
-			o.Tier = v.tier
+			o.Tier, o.Mirror = v.tier, cmp.Or(o.Mirror, v.mirror)
 			if m.jit, err = jit.NewMachine(m.RAM, o); err == nil {
 				m.engine, err = m.jit.New(m.Hart, max(1, interp.Pages(1)/8)) // as package engines does
 				if err != nil {

@@ -6,9 +6,13 @@ import (
 	"fmt"
 
 	"github.com/vmproject/vm/internal/engine/riscv"
+	"github.com/vmproject/vm/internal/engine/riscv/asm"
 	"github.com/vmproject/vm/internal/memory"
 	"github.com/vmproject/vm/internal/memory/mmu"
 )
+
+// userVA is where U-mode has its program.
+const userVA = 0x1_0000
 
 // What leaves allow.
 const (
@@ -76,6 +80,24 @@ func (s *space) put(va uint64, at memory.GPA, level int, flags uint64) (memory.G
 // satp is that of the space with an ASID.
 func (s *space) satp(asid uint64) uint64 {
 	return s.mode<<60 | asid<<44 | uint64(s.root)>>memory.PageShift
+}
+
+// user gives the machine a program in U-mode of the space, and a kernel, to which it traps: its code begins with the handler.
+func (m *machine) user(s *space, kernel, program func(a *asm.Assembler)) error {
+	if _, err := s.put(userVA, userBase, 0, leafUserX); err != nil {
+		return err
+	}
+	labels, err := m.load(func(a *asm.Assembler) {
+		a.Align(4)
+		a.Label("handler")
+		kernel(a)
+	})
+	if err != nil {
+		return err
+	}
+	_, err = m.write(userBase, userVA, program)
+	m.Stvec, m.entry, m.priv = labels["handler"], userVA, riscv.PrivU
+	return err
 }
 
 // enter makes it the space that the program begins in, in S-mode, with exceptions of S- and U-mode delegated to S-mode.

@@ -11,9 +11,6 @@ import (
 	"github.com/vmproject/vm/internal/memory/mmu"
 )
 
-// userVA is where U-mode has its program.
-const userVA = 0x1_0000
-
 func systemGroup() []bench.Benchmark {
 	const ns = 1_000
 	unit := bench.NsPerOp
@@ -135,24 +132,15 @@ func ecalls(m *machine) (verdict, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.put(userVA, userBase, 0, leafUserX); err != nil {
-		return nil, err
-	}
 	s.enter()
-	labels, err := m.load(func(a *asm.Assembler) {
-		a.Align(4)
-		a.Label("handler")
+	return m.result(count), m.user(s, func(a *asm.Assembler) {
 		a.B(riscv.BNE, asm.A7, asm.Zero, "end")
 		a.CSR(riscv.CSRRS, asm.T0, riscv.CSRSepc, asm.Zero)
 		a.I(riscv.ADDI, asm.T0, asm.T0, 4)
 		a.CSR(riscv.CSRRW, asm.Zero, riscv.CSRSepc, asm.T0)
 		a.I(riscv.ADDI, asm.A0, asm.A0, 1)
 		a.Op(riscv.SRET)
-	})
-	if err != nil {
-		return nil, err
-	}
-	_, err = m.write(userBase, userVA, func(a *asm.Assembler) {
+	}, func(a *asm.Assembler) {
 		a.Li(asm.A0, 0)
 		a.Li(asm.A7, 0)
 		a.Label("loop")
@@ -161,8 +149,6 @@ func ecalls(m *machine) (verdict, error) {
 		a.Li(asm.A7, 1)
 		a.Op(riscv.ECALL)
 	})
-	m.Stvec, m.entry, m.priv = labels["handler"], userVA, riscv.PrivU
-	return m.result(count), err
 }
 
 // faults is a program whose loads fault. Either the handler, which counts in a0, goes on behind them, or it maps the page, whose leaf is at s2.

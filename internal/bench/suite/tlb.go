@@ -1,9 +1,9 @@
 package suite
 
-// tlb/*: what a load costs, by how its address is translated, in S-mode with paging on.
+// tlb/*: what a load costs, by how its address is translated, with paging on: in S-mode, and, for tlb/user, in U-mode, where the host's page tables can do it.
 //
-// All pages lie on few pages of RAM, so that what is measured is translation, not the host's caches. That a load hit, or that it was walked for, is known
-// from the hart's count of walks, and anything else is an error.
+// All pages lie on few pages of RAM, so that what is measured is translation, not the host's caches. A look-up leaves the host's own TLB in peace then, and a
+// mirror does not. That a load hit, or that it was walked for, is known from the hart's count of walks, and anything else is an error.
 
 import (
 	"fmt"
@@ -52,9 +52,16 @@ func tlbGroup() []bench.Benchmark {
 	}
 	for _, order := range pageOrders {
 		for pages := 1; pages <= 100_000; pages *= 10 {
+			ways := reaches
+			if order.apart > 1 && pages > mostMapped {
+				ways = ways[:1]
+			}
 			list = append(list, guest{
 				"tlb/pages/" + order.name + "/" + strconv.Itoa(pages), "A load of each of so many pages, " + order.doc + "; their sum is computed again in Go",
-				bench.NsPerOp, both, uint64(max(4096, pages)), 0, order.load(pages),
+				bench.NsPerOp, both, uint64(max(4096, pages)), 0, order.load(pages, false),
+			}, guest{
+				"tlb/user/" + order.name + "/" + strconv.Itoa(pages), "In U-mode, a load of each of so many pages, " + order.doc + "; their sum is computed again in Go",
+				bench.NsPerOp, ways, uint64(max(4096, pages)), 0, order.load(pages, true),
 			})
 		}
 	}
@@ -189,14 +196,21 @@ var pageOrders = []pageOrder{
 // backing is how many pages of RAM all of them lie on: so few that their lines, which have the same place in a page, are not in each other's way.
 const backing = 8
 
-func (o pageOrder) load(pages int) func(m *machine) (verdict, error) {
+// mostMapped is how many pages that are not side by side a mirror can have: a process has 65,530 mappings on most hosts (vm.max_map_count).
+const mostMapped = 50_000
+
+func (o pageOrder) load(pages int, user bool) func(m *machine) (verdict, error) {
+	leaf := uint64(leafRW | mmu.PTEG)
+	if user {
+		leaf = leafRW | mmu.PTEU
+	}
 	return func(m *machine) (verdict, error) {
 		s, err := newSpace(m, mmu.ModeSv39, nil)
 		if err != nil {
 			return nil, err
 		}
 		for i := range uint64(pages) {
-			if _, err := s.put(dataVA+i*o.apart<<memory.PageShift, dataBase+memory.GPA(i%backing)<<memory.PageShift, 0, leafRW|mmu.PTEG); err != nil {
+			if _, err := s.put(dataVA+i*o.apart<<memory.PageShift, dataBase+memory.GPA(i%backing)<<memory.PageShift, 0, leaf); err != nil {
 				return nil, err
 			}
 		}
@@ -204,8 +218,27 @@ func (o pageOrder) load(pages int) func(m *machine) (verdict, error) {
 		if err := store(m, dataBase, memory.PageSize, backing); err != nil {
 			return nil, err
 		}
-		_, err = m.load(func(a *asm.Assembler) { o.code(a, pages) })
-		return m.result(func(rounds uint64) uint64 { return o.want(rounds, uint64(pages)) }), err
+		right := m.result(func(rounds uint64) uint64 { return o.want(rounds, uint64(pages)) })
+		program := func(a *asm.Assembler) { o.code(a, pages) }
+		if !user {
+			_, err = m.load(program)
+			return right, err
+		}
+		return mirrored(m, right), m.user(s, func(*asm.Assembler) {}, func(a *asm.Assembler) {
+			program(a)
+			a.Label("end")
+			a.Op(riscv.ECALL)
+		})
+	}
+}
+
+// mirrored makes a verdict one on mirrors as well: there is one where one is measured.
+func mirrored(m *machine, v verdict) verdict {
+	return func(rounds uint64) error {
+		if m.mirror && m.TLB.Mirrored == 0 {
+			return bench.Unavailable("this host has no room for a mirror of guest memory")
+		}
+		return v(rounds)
 	}
 }
 
@@ -241,8 +274,6 @@ func (o pageOrder) code(a *asm.Assembler, pages int) {
 	a.B(riscv.BEQ, asm.S0, asm.Zero, "end")
 	a.B(riscv.BNE, asm.T0, asm.S3, "loop")
 	a.J("again")
-	a.Label("end")
-	a.Op(riscv.WFI)
 }
 
 func (o pageOrder) want(rounds, pages uint64) (sum uint64) {
