@@ -145,6 +145,9 @@ func (f *benchRun) prepare(patterns []string) (keep *store.Store, before *bench.
 	if f.against != "" && f.against != "qemu" {
 		return nil, nil, nil, fmt.Errorf("--against %q: qemu is the only peer", f.against)
 	}
+	if o := f.options; o.Passes < 0 || o.Each < 0 || o.Budget < 0 {
+		return nil, nil, nil, errors.New("--passes, --each and --time cannot be below 0")
+	}
 	return keep, before, list, nil
 }
 

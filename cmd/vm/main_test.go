@@ -84,6 +84,7 @@ func TestWrongInputIsOneLineAndStatus125(t *testing.T) {
 		{"bench run engine --baseline nope", "vm bench baseline ls"},
 		{"bench run engine --save-baseline a/b", "cannot name a baseline"},
 		{"bench run engine --against bochs", "qemu is the only peer"},
+		{"bench run engine --passes -1", "cannot be below 0"},
 		{"bench compare one", "two results"},
 		{"bench compare one two", "no baseline is named"},
 		{"bench compare /dev/null /dev/null", "/dev/null: it is empty"},
