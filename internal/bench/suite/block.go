@@ -20,11 +20,13 @@ import (
 
 const imageBytes = 16 << 20
 
-// backends are the kinds of images.
-var backends = []struct {
+// backend is a kind of image.
+type backend struct {
 	name, doc string
 	open      func(env *bench.Env) (storage.Image, error)
-}{
+}
+
+var backends = []backend{
 	{"memory", "an image in memory", func(*bench.Env) (storage.Image, error) { return storage.NewMemory(imageBytes), nil }},
 	{"file", "a raw image file", func(env *bench.Env) (storage.Image, error) { return openFile(env, false) }},
 	{"snapshot", "a snapshot of a raw image file", func(env *bench.Env) (storage.Image, error) { return openFile(env, true) }},
@@ -86,32 +88,9 @@ func blockGroup() []bench.Benchmark {
 		}
 	}
 	for _, b := range backends {
-		for _, sector := range []int{512, 4096} {
-			for _, depth := range []int{1, 16} {
-				for _, do := range []struct {
-					name string
-					kind uint32
-				}{{"read", blkIn}, {"write", blkOut}} {
-					name := "block/virtio/" + b.name + "/" + do.name + "/" + strconv.Itoa(sector)
-					doc := "A request of one sector through the virtio block device, from the ring to the interrupt, with " + b.doc
-					if depth > 1 {
-						name += "-queued"
-						doc = "A request of one sector through the virtio block device, sixteen of them at a time, with " + b.doc
-					}
-					all = append(all, bench.Benchmark{
-						Name: name, Unit: bench.NsPerOp, Limit: "block/limit/copy/" + strconv.Itoa(sector), Doc: doc + "; the data is compared",
-						Setup: func(env *bench.Env) (bench.Instance, error) {
-							img, err := b.open(env)
-							if err != nil {
-								return nil, err
-							}
-							return virtioInstance(img, do.kind, sector, depth)
-						},
-					})
-				}
-			}
-		}
+		all = append(all, b.virtio(false)...)
 	}
+	all = append(all, backends[0].virtio(true)...) // rings know nothing of images
 	for _, l := range []struct {
 		name string
 		size int
@@ -130,6 +109,39 @@ func blockGroup() []bench.Benchmark {
 				return copyBetweenSlices(l.size, v), nil
 			},
 		})
+	}
+	return all
+}
+
+// virtio is the block device with the image, with rings of either format.
+func (b backend) virtio(packed bool) []bench.Benchmark {
+	var all []bench.Benchmark
+	for _, sector := range []int{512, 4096} {
+		for _, depth := range []int{1, 16} {
+			for _, do := range []struct {
+				name string
+				kind uint32
+			}{{"read", blkIn}, {"write", blkOut}} {
+				name := "block/virtio/" + b.name + "/" + do.name + "/" + strconv.Itoa(sector)
+				doc := "A request of one sector through the virtio block device, from the ring to the interrupt, "
+				if depth > 1 {
+					name, doc = name+"-queued", doc+"sixteen of them at a time, "
+				}
+				if packed {
+					name, doc = name+"-packed", doc+"in a packed ring, "
+				}
+				all = append(all, bench.Benchmark{
+					Name: name, Unit: bench.NsPerOp, Limit: "block/limit/copy/" + strconv.Itoa(sector), Doc: doc + "with " + b.doc + "; the data is compared",
+					Setup: func(env *bench.Env) (bench.Instance, error) {
+						img, err := b.open(env)
+						if err != nil {
+							return nil, err
+						}
+						return virtioInstance(img, do.kind, sector, depth, packed)
+					},
+				})
+			}
+		}
 	}
 	return all
 }
@@ -191,12 +203,12 @@ func imageWrite(img storage.Image, size int) (bench.Instance, error) {
 }
 
 // virtioInstance measures requests of a kind through the virtio block device.
-func virtioInstance(img storage.Image, kind uint32, size, depth int) (bench.Instance, error) {
+func virtioInstance(img storage.Image, kind uint32, size, depth int, packed bool) (bench.Instance, error) {
 	content, err := fill(img)
 	if err != nil {
 		return nil, closeAll(err, img.Close)
 	}
-	d, err := newDisk(img, kind, size, depth)
+	d, err := newDisk(img, kind, size, depth, packed)
 	if err != nil {
 		return nil, closeAll(err, img.Close)
 	}

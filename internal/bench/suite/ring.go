@@ -2,8 +2,8 @@ package suite
 
 // The driver's side of a virtio block device over virtio-mmio: as much as it takes to keep it busy (virtio 1.3 §2.7, §4.2, §5.2.6).
 //
-// The descriptors are written once; a request is an entry of the available ring, so that what is measured is the device. An interrupt ends
-// the wait for it, as it would a guest's.
+// Offering a request is made as cheap as its ring allows (ring_format.go), so that what is measured is the device. An interrupt ends the wait for it, as it
+// would a guest's.
 
 import (
 	"context"
@@ -36,7 +36,6 @@ const (
 
 // Where things are in the RAM of the driver.
 const (
-	ringSize    = 64 // descriptors: three for each request
 	descBase    = ramBase
 	availBase   = ramBase + 0x1000
 	usedBase    = ramBase + 0x2000
@@ -57,12 +56,12 @@ type disk struct {
 	ram   *memory.RAM
 	dev   *virtio.MMIO
 	wake  chan struct{} // capacity 1: there was an interrupt
-	depth int           // requests at a time, a divisor of ringSize of which it takes three
-	size  int           // bytes of a request
-	idx   uint16        // of the available ring
+	ring  ringFormat
+	depth int // requests at a time
+	size  int // bytes of a request
 }
 
-func newDisk(img storage.Image, kind uint32, size, depth int) (*disk, error) {
+func newDisk(img storage.Image, kind uint32, size, depth int, packed bool) (*disk, error) {
 	dev, err := blk.New(img, blk.Options{Sector: size})
 	if err != nil {
 		return nil, err
@@ -71,7 +70,10 @@ func newDisk(img storage.Image, kind uint32, size, depth int) (*disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &disk{ram: ram, wake: make(chan struct{}, 1), depth: depth, size: size}
+	d := &disk{ram: ram, wake: make(chan struct{}, 1), ring: &splitRing{ram: ram, depth: depth}, depth: depth, size: size}
+	if packed {
+		d.ring = &packedRing{ram: ram, depth: depth}
+	}
 	d.dev = virtio.NewMMIO(ram, dev, device.LineFunc(func(level bool) {
 		if level {
 			select {
@@ -89,35 +91,22 @@ func newDisk(img storage.Image, kind uint32, size, depth int) (*disk, error) {
 	return d, nil
 }
 
-// requests writes the descriptors, the headers and the available ring.
+// requests writes the headers and the ring.
 func (d *disk) requests(kind uint32) error {
-	const next, write = 1, 2
 	le := binary.LittleEndian
-	desc, avail := make([]byte, 0, ringSize*16), make([]byte, 4)
-	header := make([]byte, 0, d.depth*16)
-	dataFlags := uint16(next)
+	var header []byte
+	var parts []part
+	data := uint16(descNext)
 	if kind == blkIn {
-		dataFlags |= write
+		data |= descWrite
 	}
 	for i := range d.depth {
-		for k, part := range []struct {
-			at    memory.GPA
-			n     int
-			flags uint16
-		}{{headerBase + memory.GPA(16*i), 16, next}, {d.buffer(i), d.size, dataFlags}, {statusBase + memory.GPA(i), 1, write}} {
-			desc = le.AppendUint64(desc, uint64(part.at))
-			desc = le.AppendUint32(desc, uint32(part.n))
-			desc = le.AppendUint16(desc, part.flags)
-			desc = le.AppendUint16(desc, uint16(3*i+k+1))
-		}
+		parts = append(parts, part{headerBase + memory.GPA(16*i), 16, descNext}, part{d.buffer(i), d.size, data}, part{statusBase + memory.GPA(i), 1, descWrite})
 		header = le.AppendUint32(header, kind)
 		header = le.AppendUint32(header, 0)
 		header = le.AppendUint64(header, uint64(i*d.size/512))
 	}
-	for i := range ringSize {
-		avail = le.AppendUint16(avail, uint16(3*(i%d.depth)))
-	}
-	return errors.Join(d.ram.Write(descBase, desc), d.ram.Write(availBase, avail), d.ram.Write(headerBase, header))
+	return errors.Join(d.ram.Write(headerBase, header), d.ring.write(parts))
 }
 
 func (d *disk) buffer(i int) memory.GPA { return bufferBase + memory.GPA(i*d.size) }
@@ -125,7 +114,7 @@ func (d *disk) buffer(i int) memory.GPA { return bufferBase + memory.GPA(i*d.siz
 func (d *disk) start() error {
 	set := func(reg uint64, v uint64) { d.dev.Store(reg, 4, v) }
 	// Without flushes to ask for, each write would be one.
-	const features = virtio.FeatureVersion1 | blk.FeatureFlush
+	features := virtio.FeatureVersion1 | blk.FeatureFlush | d.ring.features()
 	const ready = virtio.StatusAcknowledge | virtio.StatusDriver | virtio.StatusFeaturesOK
 	set(mmioStatus, 0)
 	set(mmioStatus, virtio.StatusAcknowledge|virtio.StatusDriver)
@@ -135,7 +124,7 @@ func (d *disk) start() error {
 	}
 	set(mmioStatus, ready)
 	set(mmioQueueSel, 0)
-	set(mmioQueueSize, ringSize)
+	set(mmioQueueSize, d.ring.entries())
 	set(mmioQueueDesc, uint64(descBase))
 	set(mmioQueueDriver, uint64(availBase))
 	set(mmioQueueDevice, uint64(usedBase))
@@ -149,8 +138,7 @@ func (d *disk) start() error {
 
 // do makes all requests, and returns when the device has done them.
 func (d *disk) do(ctx context.Context) error {
-	d.idx += uint16(d.depth)
-	if err := d.ram.Store16(availBase+2, d.idx); err != nil {
+	if err := d.ring.offer(); err != nil {
 		return err
 	}
 	d.dev.Store(mmioQueueNotify, 4, 0)
@@ -161,7 +149,7 @@ func (d *disk) do(ctx context.Context) error {
 			return ctx.Err()
 		}
 		d.dev.Store(mmioInterruptACK, 4, d.dev.Load(mmioInterruptStatus, 4))
-		if used, err := d.ram.Load16(usedBase + 2); err != nil || used == d.idx {
+		if used, err := d.ring.used(); err != nil || used {
 			return err
 		}
 	}

@@ -109,8 +109,8 @@ func TestAWrongDiskIsAnError(t *testing.T) {
 	for name, setup := range map[string]func(storage.Image) (bench.Instance, error){
 		"read":         func(img storage.Image) (bench.Instance, error) { return imageRead(img, 4096) },
 		"write":        func(img storage.Image) (bench.Instance, error) { return imageWrite(img, 4096) },
-		"virtio read":  func(img storage.Image) (bench.Instance, error) { return virtioInstance(img, blkIn, 512, 1) },
-		"virtio write": func(img storage.Image) (bench.Instance, error) { return virtioInstance(img, blkOut, 512, 1) },
+		"virtio read":  func(img storage.Image) (bench.Instance, error) { return virtioInstance(img, blkIn, 512, 1, false) },
+		"virtio write": func(img storage.Image) (bench.Instance, error) { return virtioInstance(img, blkOut, 512, 1, true) },
 	} {
 		i, err := setup(liar{storage.NewMemory(imageBytes)})
 		if err != nil {
