@@ -8,7 +8,7 @@
 //	translate.go  jit/*: what translating costs
 //	memory.go     memory/*: guest RAM, as devices and loaders reach it
 //	tlb.go        tlb/*: translation of addresses
-//	block.go      block/*: disk images, and the whole virtio block device; ring.go is the driver's side of that
+//	block.go      block/*: disk images, and the whole virtio block device; ring.go and ring_format.go are the driver's side of that
 //	device.go     device/*: registers, interrupts, timers
 //	system.go     system/*: traps, CSRs, fences, atomics
 //	linux*.go     whole guests
