@@ -102,6 +102,19 @@ func (c *CodeMap) State(page GPA) uint8 {
 	return CodeNone
 }
 
+// Watched says that one of the pages of n bytes at gpa is. All of them are RAM.
+func (c *CodeMap) Watched(gpa GPA, n uint64) bool {
+	i, _ := c.index(gpa)
+	for end := i + n>>PageShift; i < end; i++ {
+		if i&3 == 0 && atomic.LoadUint32(c.word(i)) == 0 {
+			i += 3
+		} else if c.get(i) == CodeWatched {
+			return true
+		}
+	}
+	return false
+}
+
 // Note says that the n bytes at a have been written, or are about to be by a hart.
 func (c *CodeMap) Note(a GPA, n uint64) {
 	if n == 0 {

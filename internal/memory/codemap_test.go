@@ -56,6 +56,28 @@ func TestCodeMapStates(t *testing.T) {
 	}
 }
 
+// Watched says what asking for each page would.
+func TestWatched(t *testing.T) {
+	const pages = 32
+	r := newTestRAM(t, pages*PageSize)
+	c := r.Code()
+	c.Watch(testBase + 6*PageSize)
+	c.Watch(testBase + 7*PageSize)
+	c.Watch(testBase + 21*PageSize)
+	c.Note(testBase+7*PageSize, 1) // changed, and not watched any more
+	for first := range GPA(pages) {
+		for n := range GPA(pages) - first {
+			want := false
+			for i := first; i < first+n; i++ {
+				want = want || c.State(testBase+i*PageSize) == CodeWatched
+			}
+			if c.Watched(testBase+first*PageSize, uint64(n)*PageSize) != want {
+				t.Errorf("%d pages from page %d: not %v", n, first, want)
+			}
+		}
+	}
+}
+
 func TestCodeMapIgnoresWhatIsNotRAM(t *testing.T) {
 	r := newTestRAM(t, 4*PageSize)
 	c := r.Code()

@@ -86,3 +86,14 @@ func (h *Hart) UserPage(va uint64, acc mmu.Access) (gpa memory.GPA, shift uint, 
 	}
 	return gpa, leaf.Shift, acc != mmu.Store || h.RAM.Code().State(gpa) != memory.CodeWatched
 }
+
+// UserBlock says that U-mode may load from all of the n bytes of physical memory at gpa and store there, if page tables lead there: they are plain RAM, and no page is
+// watched.
+func (h *Hart) UserBlock(gpa memory.GPA, n uint64) bool {
+	for _, acc := range [...]mmu.Access{mmu.Load, mmu.Store} {
+		if allowed, partial := h.pmp.check(uint64(gpa), uint64(gpa)+n-1, acc, false); !allowed || partial {
+			return false
+		}
+	}
+	return h.RAM.Contains(gpa, n) && !h.Bus.Covers(gpa, n) && !h.RAM.Code().Watched(gpa, n)
+}

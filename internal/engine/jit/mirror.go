@@ -5,7 +5,7 @@ package jit
 // A look-up in the TLB costs generated code five instructions an access, a page of a mirror costs the host microseconds, once. So a hart watches which
 // user address spaces it spends its time in. One that has had enough of it without a mirror gets one: from then on its code is another
 // translation, that accesses the mirror, and its first access to each page faults. Here the page is mapped then, with those around it that the guest
-// has side by side in its memory, or the access is left to the interpreter, which every trap and every device is.
+// has side by side in its memory, a huge page of the guest's at once, or the access is left to the interpreter, which every trap and every device is.
 //
 // What fences drop from the TLB they drop from the mirror (mmu.TLB.Stale and its like), by the time generated code runs again. A fence of everything does not empty it:
 // most of it would come back, so each page is compared with the guest's page tables, when the address space runs again.
@@ -60,6 +60,7 @@ type mirroredSpace struct {
 	samples        int           // since it began, or since its mirror ended
 	ended          uint          // mirrors it has had
 	balance        time.Duration // what its mirror has brought, less what it has cost
+	faulted        uint64        // the page of the last access that could not be mapped
 }
 
 // mode is how the code is translated that the hart is at.
@@ -152,17 +153,14 @@ func (e *Engine) unmirror() {
 	}
 	for _, s := range t.Stale[:t.StaleCount] {
 		if w := &e.mirrors[s.Bank]; w.Mirror != nil && (t.Drop|t.Recheck)>>s.Bank&1 == 0 {
+			if s.First == s.Last && s.First == w.faulted && e.refresh(w, s.First) {
+				continue
+			}
 			before := w.Len()
 			w.Unmap(s.First, s.Last)
 			if n := before - w.Len(); n != 0 {
 				w.balance -= costOfUnmapping
 				e.counts.mirrors.unmapped += uint64(n)
-			}
-			// What is fenced alone has often just been mapped, after a page fault: the access comes again, and need not fault twice.
-			if s.First == s.Last && s.First < mirror.Size && h.Satp == w.satp {
-				if gpa, shift, ok := h.UserPage(s.First, mmu.Load); ok && e.mapAround(w, s.First, gpa, shift) {
-					w.balance -= costOfMapping - costOfFault
-				}
 			}
 		}
 	}
@@ -179,11 +177,33 @@ func (e *Engine) unmirror() {
 	}
 }
 
+// refresh maps a page as the guest has it now, after a fence of it alone: it was mapped just now, after a page fault, and the access that comes again need not fault
+// twice. It returns false where there is nothing to map, or other pages may have to go with this one.
+func (e *Engine) refresh(w *mirroredSpace, page uint64) bool {
+	h := e.h
+	if page >= mirror.Size || h.Satp != w.satp || w.InLarge(page) {
+		return false
+	}
+	gpa, shift, ok := h.UserPage(page, mmu.Load)
+	if !ok {
+		return false
+	}
+	now := mirror.Page{GPA: gpa, Writable: e.writable(page, gpa), Shift: uint8(shift)}
+	if p, ok := w.At(page); ok && p == now {
+		return true
+	}
+	if !e.mapAround(w, page, gpa, shift) {
+		return false
+	}
+	w.balance -= costOfMapping - costOfFault
+	return true
+}
+
 // recheck unmaps what is mapped otherwise than the guest has it now, in the present address space.
 func (e *Engine) recheck(b uint64) {
 	h, w := e.h, &e.mirrors[b]
 	before := w.Len()
-	w.Pages(func(page uint64, p mirror.Page) bool {
+	w.Pages(func(page uint64, p mirror.Page, huge bool) bool {
 		gpa, shift, ok := h.UserPage(page, mmu.Load)
 		if !ok || gpa != p.GPA || shift != uint(p.Shift) {
 			return false
@@ -192,7 +212,7 @@ func (e *Engine) recheck(b uint64) {
 			return true
 		}
 		_, _, ok = h.UserPage(page, mmu.Store)
-		return ok
+		return ok && (!huge || h.UserBlock(gpa, mirror.Huge))
 	})
 	w.balance -= costOfChecking*time.Duration(before) + costOfUnmapping*time.Duration(before-w.Len())
 	e.counts.mirrors.checked += uint64(before)
@@ -213,6 +233,7 @@ func (e *Engine) fault() uintptr {
 	if w.Mirror != nil && va < mirror.Size && e.mirrorPage(w, va&^memory.PageMask, acc) {
 		return e.m.routines.Retry
 	}
+	w.faulted = va &^ memory.PageMask
 	e.counts.mirrors.steps++
 	at, ok := e.m.stepAt(uintptr(h.Fault.PC))
 	if !ok {
@@ -240,13 +261,17 @@ func (e *Engine) mirrorPage(w *mirroredSpace, page uint64, acc mmu.Access) bool 
 
 // mapAround maps a page to one of RAM, and with it what lies beside both.
 func (e *Engine) mapAround(w *mirroredSpace, page uint64, gpa memory.GPA, shift uint) bool {
+	p := mirror.Page{GPA: gpa, Writable: e.writable(page, gpa), Shift: uint8(shift)}
+	if at := page % mirror.Huge; 1<<shift >= mirror.Huge && p.Writable && e.h.UserBlock(gpa-memory.GPA(at), mirror.Huge) {
+		p.GPA -= memory.GPA(at)
+		return e.mapPages(w, page-at, p, mirror.Huge/memory.PageSize)
+	}
 	n := uint64(around)
 	if shift > memory.PageShift {
 		n = aroundBig
 	}
 	first, last := page&^(n<<memory.PageShift-1), page|(n-1)<<memory.PageShift
 	lo, hi := page, page
-	p := mirror.Page{GPA: gpa, Writable: e.writable(page, gpa), Shift: uint8(shift)}
 	for lo > first && e.besides(w, lo-memory.PageSize, gpa-memory.GPA(page-lo)-memory.PageSize, p) {
 		lo -= memory.PageSize
 	}
@@ -254,14 +279,18 @@ func (e *Engine) mapAround(w *mirroredSpace, page uint64, gpa memory.GPA, shift 
 		hi += memory.PageSize
 	}
 	p.GPA -= memory.GPA(page - lo)
-	n = (hi-lo)>>memory.PageShift + 1
-	e.counts.mirrors.mapped += n
-	if w.Map(lo, p, int(n)) == nil {
+	return e.mapPages(w, lo, p, int((hi-lo)>>memory.PageShift+1))
+}
+
+// mapPages maps n pages from an address on to p and those after it.
+func (e *Engine) mapPages(w *mirroredSpace, page uint64, p mirror.Page, n int) bool {
+	e.counts.mirrors.mapped += uint64(n)
+	if w.Map(page, p, n) == nil {
 		return true
 	}
 	w.balance -= credit // too many of them, most likely
 	w.Clear()
-	return w.Map(lo, p, int(n)) == nil
+	return w.Map(page, p, n) == nil
 }
 
 // writable says that stores may go to a page of the present address space without further ado.

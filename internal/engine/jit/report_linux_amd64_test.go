@@ -206,6 +206,12 @@ func (m *machine) runUser(program func(a *asm.Assembler)) {
 	if err != nil {
 		m.Fatal(err)
 	}
+	m.enterUser()
+}
+
+// enterUser runs what is at windowVA at user level until it calls the environment.
+func (m *machine) enterUser() {
+	m.Helper()
 	h := m.harts[0]
 	h.Firmware, h.Satp, h.PC = true, mmu.ModeSv39<<60|pageAt(rootPage)>>memory.PageShift, windowVA
 	h.X[asm.A0] = windowVA + memory.PageSize

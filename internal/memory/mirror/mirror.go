@@ -30,6 +30,14 @@ type Page struct {
 	Shift    uint8 // log2 of the bytes of the leaf that maps it in the guest
 }
 
+// Huge is the size of a huge page, which is one of the mirror like any other: it is mapped and unmapped as a whole.
+const Huge = 2 << 20
+
+// isHuge says that n pages from an address on begin with a huge page, if they are mapped to p and those after it.
+func (p Page) isHuge(page uint64, n int) bool {
+	return 1<<p.Shift >= Huge && n >= Huge/memory.PageSize && (page|uint64(p.GPA))%Huge == 0
+}
+
 // block is an aligned piece of the address space.
 type block struct {
 	first uint64
@@ -37,28 +45,41 @@ type block struct {
 }
 
 // Mirror is one address space's. Its methods belong to one goroutine.
+//
+// Huge pages are in its maps by their addresses with bit 0 set.
 type Mirror struct {
 	ram   *memory.RAM
-	space []byte             // the mirror and its margins
+	space []byte             // the mirror, its margins, and what aligns it
+	zero  int                // where address 0 is in space: at a multiple of Huge for the host
 	pages map[uint64]Page    // by address, what is mapped
 	wrote map[memory.GPA]int // how often each page of RAM is mapped writable
 	large map[block]int      // how many pages are mapped of each leaf that is larger than a page
 	maps  int64              // mappings of the host that it may have
 }
 
+// hugeBit marks addresses of huge pages.
+const hugeBit = 1
+
+// huge is the key of the huge page that an address is in.
+func huge[T ~uint64](at T) T { return at&^(Huge-1) | hugeBit }
+
 // Len is the number of pages that are mapped.
 func (m *Mirror) Len() int { return len(m.pages) }
 
 // At is what the page at an address is; ok is false if nothing is mapped there.
 func (m *Mirror) At(page uint64) (p Page, ok bool) {
-	p, ok = m.pages[page]
+	if p, ok = m.pages[page]; !ok {
+		if p, ok = m.pages[huge(page)]; ok {
+			p.GPA += memory.GPA(page % Huge)
+		}
+	}
 	return p, ok
 }
 
 // Pages calls f for each page; those that it returns false for are unmapped.
-func (m *Mirror) Pages(f func(page uint64, p Page) bool) {
-	for page, p := range m.pages {
-		if !f(page, p) {
+func (m *Mirror) Pages(f func(page uint64, p Page, huge bool) bool) {
+	for at, p := range m.pages {
+		if page := at &^ hugeBit; !f(page, p, at&hugeBit != 0) {
 			m.Unmap(page, page)
 		}
 	}
@@ -66,43 +87,70 @@ func (m *Mirror) Pages(f func(page uint64, p Page) bool) {
 
 // Protect unmaps every page that maps a page of RAM writable.
 func (m *Mirror) Protect(gpa memory.GPA) {
-	if m.wrote[gpa] != 0 {
-		m.Pages(func(_ uint64, p Page) bool { return p.GPA != gpa || !p.Writable })
+	if m.wrote[gpa] != 0 || m.wrote[huge(gpa)] != 0 {
+		m.Pages(func(_ uint64, p Page, isHuge bool) bool {
+			return !p.Writable || p.GPA != gpa && !(isHuge && huge(p.GPA) == huge(gpa))
+		})
 	}
 }
 
 // note records n pages from page on as mapped, the first of them to p.
 func (m *Mirror) note(page uint64, p Page, n int) {
-	for range n {
-		m.forget(page)
-		m.pages[page] = p
+	m.forgetAll(page, page+uint64(n-1)<<memory.PageShift)
+	for n > 0 {
+		at, gpa, size := page, p.GPA, 1
+		if p.isHuge(page, n) {
+			at, gpa, size = huge(page), huge(p.GPA), Huge/memory.PageSize
+		}
+		m.pages[at] = p
 		if p.Writable {
-			m.wrote[p.GPA]++
+			m.wrote[gpa]++
 		}
 		if p.Shift > memory.PageShift {
 			m.large[p.leaf(page)]++
 		}
-		page += memory.PageSize
-		p.GPA += memory.PageSize
+		n -= size
+		page += uint64(size) << memory.PageShift
+		p.GPA += memory.GPA(size) << memory.PageShift
 	}
 }
 
 // leaf is the one that maps the page at an address.
 func (p Page) leaf(page uint64) block { return block{page >> p.Shift << p.Shift, p.Shift} }
 
-// forget records a page as not mapped.
-func (m *Mirror) forget(page uint64) {
-	p, ok := m.pages[page]
+// forget records what is mapped at a key as not mapped, and says whether there was anything.
+func (m *Mirror) forget(at uint64) bool {
+	p, ok := m.pages[at]
 	if !ok {
-		return
+		return false
 	}
-	delete(m.pages, page)
+	delete(m.pages, at)
 	if p.Writable {
-		drop(m.wrote, p.GPA)
+		drop(m.wrote, p.GPA|memory.GPA(at&hugeBit))
 	}
 	if p.Shift > memory.PageShift {
-		drop(m.large, p.leaf(page))
+		drop(m.large, p.leaf(at))
 	}
+	return true
+}
+
+// forgetAll forgets the pages from first to last, which cut no huge page in two, and says whether there was any.
+func (m *Mirror) forgetAll(first, last uint64) (any bool) {
+	if n := (last-first)>>memory.PageShift + 1; n > uint64(len(m.pages)) {
+		for at := range m.pages {
+			if at >= first && at <= last|hugeBit {
+				any = m.forget(at) || any
+			}
+		}
+		return any
+	}
+	for page := first; page <= last; page += memory.PageSize {
+		any = m.forget(page) || any
+		if page%Huge == 0 {
+			any = m.forget(huge(page)) || any
+		}
+	}
+	return any
 }
 
 // drop counts one less.
@@ -110,6 +158,12 @@ func drop[K comparable](counts map[K]int, k K) {
 	if counts[k]--; counts[k] == 0 {
 		delete(counts, k)
 	}
+}
+
+// InLarge says that pages are mapped by a leaf larger than a page that the page at an address is in.
+func (m *Mirror) InLarge(page uint64) bool {
+	first, last := m.leaves(page, page)
+	return first != last
 }
 
 // leaves widens a range of pages to all of the leaves that pages of it are mapped by.

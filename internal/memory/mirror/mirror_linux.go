@@ -36,11 +36,15 @@ func New(ram *memory.RAM) (*Mirror, error) {
 	if _, ok := ram.File(); !ok {
 		return nil, fmt.Errorf("guest RAM that can be mapped once only: %w", errors.ErrUnsupported)
 	}
-	space, err := unix.Mmap(-1, 0, Size+2*Reach, unix.PROT_NONE, noAccess)
+	space, err := unix.Mmap(-1, 0, Size+2*Reach+Huge, unix.PROT_NONE, noAccess)
 	if err != nil {
 		return nil, fmt.Errorf("reserving %d GiB of addresses: %w", (Size+2*Reach)>>30, err)
 	}
-	return &Mirror{ram: ram, space: space, pages: map[uint64]Page{}, wrote: map[memory.GPA]int{}, large: map[block]int{}}, nil
+	align := -uintptr(unsafe.Pointer(unsafe.SliceData(space))) % Huge
+	return &Mirror{
+		ram: ram, space: space, zero: Reach + int(align),
+		pages: map[uint64]Page{}, wrote: map[memory.GPA]int{}, large: map[block]int{},
+	}, nil
 }
 
 // Close gives everything back.
@@ -55,12 +59,19 @@ func (m *Mirror) Close() error {
 }
 
 // Base is the host address of address 0.
-func (m *Mirror) Base() uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(m.space))) + Reach }
+func (m *Mirror) Base() uintptr {
+	return uintptr(unsafe.Pointer(unsafe.SliceData(m.space))) + uintptr(m.zero)
+}
 
 // Map makes n pages from the address page on those of RAM from p.GPA on; p says what else they are. All of both exist.
 func (m *Mirror) Map(page uint64, p Page, n int) error {
 	if mappings.Load()+2 > maxMappings() {
 		return ErrFull
+	}
+	for at := huge(page); at < page+uint64(n)<<memory.PageShift; at += Huge {
+		if _, ok := m.pages[at]; ok {
+			m.Unmap(at&^hugeBit, at&^hugeBit) // as a whole, or what is not replaced would be there without being known
+		}
 	}
 	fd, _ := m.ram.File()
 	prot := unix.PROT_READ
@@ -83,7 +94,7 @@ func (m *Mirror) Map(page uint64, p Page, n int) error {
 
 // host is the address of a page. The space is never the Go heap's, and pages below Size are in it.
 func (m *Mirror) host(page uint64) unsafe.Pointer {
-	return unsafe.Pointer(&m.space[Reach+page&(Size-1)])
+	return unsafe.Pointer(&m.space[m.zero+int(page&(Size-1))])
 }
 
 // Unmap takes away what is mapped from the page first to the page last, and by the leaves that they are in.
@@ -92,27 +103,10 @@ func (m *Mirror) Unmap(first, last uint64) {
 		return
 	}
 	first, last = m.leaves(first, min(last, Size-memory.PageSize))
-	n := (last-first)>>memory.PageShift + 1
-	any := false
-	if n <= uint64(len(m.pages)) {
-		for i := range n {
-			page := first + i<<memory.PageShift
-			if _, ok := m.pages[page]; ok {
-				m.forget(page)
-				any = true
-			}
-		}
-	} else {
-		for page := range m.pages {
-			if page >= first && page <= last {
-				m.forget(page)
-				any = true
-			}
-		}
-	}
-	if !any {
+	if !m.forgetAll(first, last) {
 		return
 	}
+	n := (last-first)>>memory.PageShift + 1
 	if _, err := unix.MmapPtr(-1, 0, m.host(first), uintptr(n)<<memory.PageShift, unix.PROT_NONE, noAccess|unix.MAP_FIXED); err != nil {
 		m.Clear() // there is no other way, and that needs fewer mappings instead of more
 	}

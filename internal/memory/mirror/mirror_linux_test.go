@@ -14,7 +14,7 @@ import (
 
 const (
 	testBase  = 0x8000_0000
-	testPages = 64
+	testPages = 1024 // two huge pages
 	page      = memory.PageSize
 )
 
@@ -41,7 +41,7 @@ func makeMirror(t *testing.T) (*memory.RAM, *Mirror) {
 }
 
 // at is the byte of an address, by way of the mirror.
-func (m *Mirror) at(va uint64) *byte { return (*byte)(unsafe.Pointer(&m.space[Reach+va])) }
+func (m *Mirror) at(va uint64) *byte { return &m.space[uint64(m.zero)+va] }
 
 func TestReachesRAM(t *testing.T) {
 	ram, m := makeMirror(t)
@@ -69,10 +69,12 @@ func TestMatchesModel(t *testing.T) {
 	ram, m := makeMirror(t)
 	const window = 1 << 30 // where the pages are: two leaves of 2 MiB
 	const pages = 1024
+	const hugePages = Huge / page
 	for i := range uint64(testPages) {
 		_ = ram.Store64(testBase+memory.GPA(i*page), i)
 	}
 	model := map[uint64]Page{}
+	var seen [2]int // times that there was a huge page, and that there was none
 	drop := func(first, last uint64) {
 		lo, hi := first, last
 		for at, p := range model {
@@ -94,8 +96,18 @@ func TestMatchesModel(t *testing.T) {
 		default:
 			n = min(n, (window+pages*page-at)/page)
 			p := Page{GPA: testBase + memory.GPA(r.Uint64N(testPages-n)*page), Writable: r.IntN(2) == 0, Shift: memory.PageShift}
-			if r.IntN(4) == 0 {
+			switch r.IntN(8) {
+			case 0, 1:
 				p.Shift = []uint8{16, 21}[r.IntN(2)]
+			case 2:
+				at, n = window+r.Uint64N(pages*page/Huge)*Huge, Huge/page
+				p.GPA, p.Shift = testBase+memory.GPA(r.Uint64N(testPages*page/Huge)*Huge), []uint8{21, 30}[r.IntN(2)]
+			}
+			// What is replaced of a huge page goes with the rest of it.
+			for _, end := range []uint64{at, at + (n-1)*page} {
+				if _, ok := m.pages[huge(end)]; ok {
+					drop(end, end)
+				}
 			}
 			if err := m.Map(at, p, int(n)); err != nil {
 				t.Fatal(err)
@@ -122,17 +134,60 @@ func TestMatchesModel(t *testing.T) {
 				clear(model)
 			}
 		}
-		if m.Len() != len(model) {
-			t.Fatalf("%d pages are mapped, not %d", m.Len(), len(model))
+		small := m.Len()
+		for at := range uint64(pages * page / Huge) {
+			if _, ok := m.pages[huge(window+at*Huge)]; ok {
+				small += Huge/page - 1
+				seen[0]++
+			} else {
+				seen[1]++
+			}
+		}
+		if small != len(model) {
+			t.Fatalf("%d pages are mapped, not %d", small, len(model))
 		}
 		for at, p := range model {
 			if got, ok := m.At(at); !ok || got != p {
 				t.Fatalf("page %#x is %+v, not %+v", at, got, p)
 			}
-			if v := uint64(*m.at(at)); v != uint64(p.GPA-testBase)/page {
+			if v := *(*uint64)(unsafe.Pointer(m.at(at))); v != uint64(p.GPA-testBase)/page {
 				t.Fatalf("page %#x shows page %d of RAM, not %d", at, v, uint64(p.GPA-testBase)/page)
 			}
 		}
+	}
+	if seen[0] < 100 || seen[1] < 100 {
+		t.Errorf("a huge page was there %d times, and was not %d times", seen[0], seen[1])
+	}
+}
+
+// A huge page of the guest's that is mapped at once is one page, and the host's processor is told of one where the host has RAM in huge pages.
+func TestHuge(t *testing.T) {
+	ram, m := makeMirror(t)
+	if m.Base()%Huge != 0 {
+		t.Errorf("address 0 is at %#x", m.Base())
+	}
+	const va, last = 4 * Huge, Huge - page
+	if err := m.Map(va, Page{GPA: testBase + Huge, Writable: true, Shift: 21}, Huge/page); err != nil {
+		t.Fatal(err)
+	}
+	if m.Len() != 1 {
+		t.Errorf("%d pages are mapped", m.Len())
+	}
+	*m.at(va + last) = 7
+	if v, _ := ram.Load8(testBase + Huge + last); v != 7 {
+		t.Errorf("a store through the mirror left %d in RAM", v)
+	}
+	want := Page{GPA: testBase + Huge + last, Writable: true, Shift: 21}
+	if p, ok := m.At(va + last); !ok || p != want {
+		t.Errorf("its last page is %+v, not %+v", p, want)
+	}
+	m.Protect(testBase + last)
+	if m.Len() != 1 {
+		t.Error("it went with another page of RAM")
+	}
+	m.Protect(testBase + Huge + last)
+	if m.Len() != 0 {
+		t.Error("it stayed when one of its pages was to be protected")
 	}
 }
 
