@@ -10,7 +10,7 @@ import (
 
 // Fill makes the TLB entry for a load or a store at va, and says whether there is one now that was not there before: else
 // the access faults as it says, if it is not speculative, or is not to plain RAM, or crosses a page. A speculative one leaves no trace but the entry: the access may not happen, so that
-// accessed and dirty bits have to be set already, and a store to a watched page is not noted.
+// accessed and dirty bits have to be set already, and a store to a watched page is not noted: where that forbids the entry, f is PageFault.
 func (h *Hart) Fill(va uint64, acc mmu.Access, speculative bool) (filled bool, f mmu.Fault) {
 	bank := &h.TLB.Banks[h.DataBank%mmu.NumBanks]
 	e := &bank.Load[mmu.DataIndex(va)]
@@ -27,12 +27,12 @@ func (h *Hart) Fill(va uint64, acc mmu.Access, speculative bool) (filled bool, f
 			r.ADUE = false
 			leaf, fault := mmu.Walk((*walker)(h), &r, va, acc)
 			if fault != mmu.NoFault {
-				return false, mmu.NoFault
+				return false, mmu.PageFault
 			}
 			gpa = leaf.GPA
 		}
 		if acc == mmu.Store && h.RAM.Code().State(gpa) == memory.CodeWatched {
-			return false, mmu.NoFault
+			return false, mmu.PageFault
 		}
 	}
 	p, fault := h.locate(va, 1, acc)

@@ -386,7 +386,8 @@ func (e *Engine) miss(acc mmu.Access) (target uintptr, trapped bool) {
 	h.PC = h.PageBase + place.Off()
 	f := &h.TLB.Banks[h.Bank%mmu.NumBanks].Fetch[mmu.FetchIndex(h.PC)]
 	if place.Group() {
-		if f.Tag == h.PC&^memory.PageMask {
+		// At a device the first access of the group is a step at once: in the translation without groups it would be one, too.
+		if fault != mmu.NoFault && f.Tag == h.PC&^memory.PageMask {
 			gpa := f.GPA
 			if _, inner, err := e.translate(gpa, uint16(place.Off()), true); err == nil && e.unchanged(f, h.PC, gpa) {
 				return uintptr(e.m.arena.Base()) + uintptr(inner), false
