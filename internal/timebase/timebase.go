@@ -44,6 +44,7 @@ type Alarm struct {
 	timer    *time.Timer
 	deadline uint64 // ticks; meaningful while armed
 	armed    bool
+	waker
 }
 
 // NewAlarm makes an alarm that is not set. f runs on its own goroutine and must not block for long; it may call Set.
@@ -72,6 +73,7 @@ func (a *Alarm) Set(deadline uint64) {
 	} else {
 		a.timer.Reset(d)
 	}
+	a.wake(d) // after that, or the runtime could look too early
 }
 
 // until is the wait for a deadline, at most an hour: fire looks again. It does so, too, when the host's timer, which knows nothing of
@@ -92,6 +94,7 @@ func (a *Alarm) fire() {
 	}
 	if d := a.until(a.deadline); d > 0 {
 		a.timer.Reset(d)
+		a.wake(d)
 		a.mu.Unlock()
 		return
 	}
