@@ -268,7 +268,7 @@ func TestDumpShowsHotRegions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			o := jit.Options{CodeSize: 8 << 20, Mirror: c.mirror, Region: jit.RegionOptions{Every: 1, Threshold: 1}}
+			o := jit.Options{CodeSize: 8 << 20, Mirror: c.mirror, Region: jit.RegionOptions{Every: 1, Threshold: 1, Turns: 1}}
 			o.Dump = &jit.Dump{At: []uint64{windowVA + 0x14}, To: &out}
 			o.Symbol = func(va uint64) (string, bool) { return "turn", va == windowVA+8 }
 			m := newMachine(t, 1, o)

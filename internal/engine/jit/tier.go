@@ -39,12 +39,14 @@ const (
 // RegionOptions are the settings of regions; 0 stands for the default of each.
 type RegionOptions struct {
 	Guest     int // most guest instructions of a region
+	Turns     int // turns of a loop that become one
 	Every     int // refills of the budget between samples
 	Threshold int // samples of a place that make it hot
 }
 
 const (
 	defaultRegion    = 400
+	defaultTurns     = 4
 	defaultEvery     = 6
 	defaultThreshold = 12
 	maxRequests      = 16
@@ -77,6 +79,9 @@ func (t *tier) init(o *Options) {
 	t.mode, t.set, t.mirror = o.Tier, o.Region, o.Mirror
 	if t.set.Guest == 0 {
 		t.set.Guest = defaultRegion
+	}
+	if t.set.Turns == 0 {
+		t.set.Turns = defaultTurns
 	}
 	if t.set.Every == 0 {
 		t.set.Every = defaultEvery
@@ -205,7 +210,7 @@ func (m *Machine) source(p *page, off uint16) (*opt.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &opt.Source{Bytes: append([]byte(nil), bytes...), Page: p.gpa, Head: off, Max: m.tier.set.Guest, Mirrored: p.mode == mirrorMode}, nil
+	return &opt.Source{Bytes: append([]byte(nil), bytes...), Page: p.gpa, Head: off, Max: m.tier.set.Guest, Turns: m.tier.set.Turns, Mirrored: p.mode == mirrorMode}, nil
 }
 
 // plan makes a region and finds places for its values. Nil: none that would be worth it.

@@ -30,7 +30,7 @@ func region(t *testing.T, registers int, program func(a *asm.Assembler)) *Region
 	}
 	page := make([]byte, memory.PageSize)
 	copy(page, code)
-	r := Find(&Source{Bytes: page, Max: 100, Loops: true, Turns: 1})
+	r := Find(&Source{Bytes: page, Max: 100, Loops: true})
 	if r == nil {
 		t.Fatal("no region")
 	}
@@ -331,7 +331,7 @@ func TestLoopsAreUnrolled(t *testing.T) {
 		return r
 	}
 	for _, c := range []struct{ turns, most, guest int }{
-		{1, 100, 5}, {2, 100, 9}, {0, 100, 4*maxTurns + 1}, {0, 14, 13},
+		{1, 100, 5}, {2, 100, 9}, {4, 100, 17}, {4, 14, 13},
 	} {
 		r := find(c.turns, c.most)
 		back := 0

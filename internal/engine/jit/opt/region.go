@@ -39,7 +39,7 @@ type Source struct {
 	Known func(off uint16) bool
 	// Max is the most guest instructions of a region.
 	Max int
-	// Turns is how many turns of a loop may become one; 0: the default.
+	// Turns is how many turns of a loop may become one. 0 is as good as 1.
 	Turns int
 	// Mirrored: it executes in a mirrored address space, where no access looks its address up.
 	Mirrored bool

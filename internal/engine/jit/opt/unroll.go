@@ -3,15 +3,10 @@ package opt
 // Loops are unrolled: a few turns of the innermost become one. What goes around a loop in several variables moves on by one each turn, which costs as much
 // as the work where a compiler has made a rotation of it; and the budget is looked at once in so many turns.
 
-import (
-	"cmp"
-	"slices"
-)
+import "slices"
 
-const (
-	maxTurns    = 4
-	maxUnrolled = 240 // guest instructions
-)
+// maxUnrolled bounds the guest instructions of all turns.
+const maxUnrolled = 240
 
 // unroll makes copies of the loop around the head, if it is an innermost one without calls.
 func (r *Region) unroll(s *Source) {
@@ -27,7 +22,7 @@ func (r *Region) unroll(s *Source) {
 	if size == 0 {
 		return
 	}
-	turns := min(cmp.Or(s.Turns, maxTurns), maxUnrolled/size, (s.Max-rest)/size)
+	turns := min(s.Turns, maxUnrolled/size, (s.Max-rest)/size)
 	if turns < 2 {
 		return
 	}
