@@ -119,15 +119,15 @@ func (f *finder) known(off int) bool {
 
 // Find makes the region around the source's head, or returns nil if there is none worth making.
 func Find(s *Source) *Region {
-	r := find(s, true)
-	if r != nil && r.calls && r.innerLoop() {
-		return find(s, false)
+	r, again := find(s, true)
+	if r != nil && again && r.innerLoop() {
+		r, _ = find(s, false)
 	}
 	return r
 }
 
-// find is Find. recursive: a function that calls itself is followed into itself.
-func find(s *Source, recursive bool) *Region {
+// find is Find. recursive: a function that calls itself is followed into itself; again says that there is one.
+func find(s *Source, recursive bool) (r *Region, again bool) {
 	f := &finder{Source: s, recursive: recursive, decoded: map[int]*decoded{}, at: map[place]bool{}, lead: map[place]bool{}, calls: map[place]*Inlined{}, functions: map[int]*function{}}
 	f.follow(nil, int(s.Head))
 	for i := 0; i < len(f.inlined); i++ {
@@ -138,17 +138,17 @@ func find(s *Source, recursive bool) *Region {
 			f.follow(c, c.to)
 		}
 	}
-	r := f.blocks()
+	r = f.blocks()
 	if r == nil || r.Head.Guest == 0 { // or a call that it does not make
-		return nil
+		return nil, false
 	}
 	if s.Loops && !r.calls && !r.keepLoops() {
-		return nil
+		return nil, false
 	}
 	r.unroll(s)
 	r.connect()
 	r.mirrored = s.Mirrored
-	return r
+	return r, f.again > 0
 }
 
 // innerLoop says that there is a loop without calls: that had best have a region of its own, with all registers.
