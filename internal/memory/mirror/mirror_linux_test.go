@@ -69,7 +69,6 @@ func TestMatchesModel(t *testing.T) {
 	ram, m := makeMirror(t)
 	const window = 1 << 30 // where the pages are: two leaves of 2 MiB
 	const pages = 1024
-	const hugePages = Huge / page
 	for i := range uint64(testPages) {
 		_ = ram.Store64(testBase+memory.GPA(i*page), i)
 	}
