@@ -322,9 +322,13 @@ func callLoop(r *rand.Rand) ([]byte, error) {
 	a.I(riscv.ADDI, asm.T1, asm.Zero, int32(1+r.IntN(30)))
 	a.J("main")
 	functions := 1 + r.IntN(4)
+	endless := r.IntN(30) == 0 // they call one another for ever
 	for f := range functions {
 		a.Label(fmt.Sprint("f", f))
-		if r.IntN(3) == 0 || f == functions-1 && r.IntN(2) == 0 { // a leaf
+		if endless {
+			items(6)
+			call(r.IntN(functions))
+		} else if r.IntN(3) == 0 || f == functions-1 && r.IntN(2) == 0 { // a leaf
 			items(6)
 		} else {
 			out := label()

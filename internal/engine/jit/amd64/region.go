@@ -338,7 +338,10 @@ func (e *regionEmitter) group(v *opt.Value, in *ir.Inst) {
 			c.countMissed(table)
 			plain := c.cold(piece{emit: func(c *Compiler, p *piece) {
 				c.flush(p.exit)
-				c.settle(int(p.in.N))
+				c.retire(int(p.in.N))
+				if v.Block.Inside != nil { // as for every exit from within a call: it may be one of an endless chain of them
+					c.Jcc(asm.CondLE, c.leaving(pollPiece, int64(p.in.Off)).label)
+				}
 				c.link(int32(p.in.Off), true)
 			}, in: i})
 			// The offset in the page is that of address XOR tag.

@@ -109,7 +109,7 @@ type Edge struct {
 	Off      int      // offset of the target, in the page or not
 	Less     int      // instructions of From that have not retired along it
 	Inside   *Inlined // the call that it leads into
-	Back     bool     // to a lower or the same offset: where the budget is checked
+	Back     bool     // to a lower or the same offset, or out of the region from a call: where the budget is checked
 	index    int      // in To.In
 }
 
@@ -153,9 +153,12 @@ func (r *Region) connect() {
 			}
 		}
 		for _, e := range b.Out {
-			if e.To != nil {
+			switch {
+			case e.To != nil:
 				e.index = len(e.To.In)
 				e.To.In = append(e.To.In, e)
+			case b.Inside != nil || e.Inside != nil: // calls have been made by then, perhaps one that led here
+				e.Back = true
 			}
 		}
 	}
