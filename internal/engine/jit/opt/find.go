@@ -292,6 +292,7 @@ func (f *finder) blocks() *Region {
 	}
 	r := &Region{Page: f.Page}
 	// Each comes behind those that lead to it, but for ways back: what is called stands behind the call.
+	placed := map[*Inlined]bool{}
 	var within func(c *Inlined)
 	within = func(c *Inlined) {
 		slices.Sort(heads[c])
@@ -299,7 +300,8 @@ func (f *finder) blocks() *Region {
 			b := blocks[place{c, off}]
 			r.Blocks = append(r.Blocks, b)
 			f.fill(r, b, blocks)
-			if e := b.Out[0]; e.Inside != c && e.Inside.deep() > c.deep() {
+			if e := b.Out[0]; e.Inside.deep() > c.deep() && !placed[e.Inside] { // a call in two blocks is one in instructions that overlap
+				placed[e.Inside] = true
 				within(e.Inside)
 			}
 		}

@@ -347,3 +347,30 @@ func TestLoopsAreUnrolled(t *testing.T) {
 		}
 	}
 }
+
+// Two streams of instructions that meet at a call have one callee between them.
+func TestOverlappingInstructionsShareACall(t *testing.T) {
+	r := region(t, 12, func(a *asm.Assembler) {
+		a.Label("turn")
+		a.B(riscv.BEQ, asm.A1, asm.Zero, "middle")
+		a.Half(0x0537) // lui a0, of which the second half is c.addi a0, 1
+		a.Label("middle")
+		a.Half(0x0505)
+		a.Call("f")
+		a.B(riscv.BNE, asm.A0, asm.Zero, "turn")
+		a.Op(riscv.ECALL)
+		a.Label("f")
+		a.R(riscv.ADD, asm.A1, asm.A1, asm.A0)
+		a.Ret()
+	})
+	seen := map[*Block]bool{}
+	for _, b := range r.Blocks {
+		if seen[b] {
+			t.Errorf("the block at %#x is there twice", b.Off)
+		}
+		seen[b] = true
+	}
+	if calls, _ := ends(r); calls != 0 || len(r.Blocks) != 6 {
+		t.Errorf("%d calls, %d blocks", calls, len(r.Blocks))
+	}
+}
