@@ -152,24 +152,30 @@ func TestLockStepUserLevel(t *testing.T) {
 		r.Stats.Instructions, r.Stats.Steps)
 }
 
-// Any bytes as code: the translator does what the interpreter does.
+// Any bytes as code: the translator does what the interpreter does, with either tier.
 func FuzzTranslator(f *testing.F) {
 	f.Add(uint64(0), []byte{0x13, 0x05, 0x15, 0x00, 0x6f, 0xf0, 0xdf, 0xff})
 	f.Add(uint64(1), bytes.Repeat([]byte{0x01, 0x00}, memory.PageSize))
 	f.Add(uint64(2), bytes.Repeat([]byte{0x73, 0x10, 0x05, 0x18, 0x02, 0x90}, 200))
-	r := &lockstep.Runner{New: newEngine(f, jit.Options{CodeSize: 2 << 20})}
-	f.Cleanup(func() {
-		if err := r.Close(); err != nil {
-			f.Error(err)
-		}
-	})
+	var runners []*lockstep.Runner
+	for _, o := range []jit.Options{{CodeSize: 2 << 20}, {CodeSize: 16 << 20, Tier: jit.TierOptimized}, {CodeSize: 16 << 20, Tier: jit.TierOptimized, Mirror: jit.MirrorAlways}} {
+		r := &lockstep.Runner{New: newEngine(f, o)}
+		runners = append(runners, r)
+		f.Cleanup(func() {
+			if err := r.Close(); err != nil {
+				f.Error(err)
+			}
+		})
+	}
 	f.Fuzz(func(t *testing.T, seed uint64, code []byte) {
 		p, err := lockstep.Bytes(seed, code)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := r.Run(p); err != nil {
-			t.Fatal(err)
+		for _, r := range runners {
+			if err := r.Run(p); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 }

@@ -9,10 +9,11 @@ package jit_test
 // What it does about registers shows where there are not enough of them: the other kind is 32-bit arithmetic that goes from register to register
 // as in a hash function, with copies and sign extensions of the same value in several of them, and short branches.
 //
-// The third kind is calls: of functions with frames and without, of themselves once or twice, that return to where they should or a little
-// behind it.
+// The third kind is calls: of functions with frames and without, of themselves once or twice or for ever, that return to where they should or a little
+// behind it. Some have a few wrong bytes in them.
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -373,7 +374,13 @@ func callLoop(r *rand.Rand) ([]byte, error) {
 	}
 	a.I(riscv.ADDI, asm.T1, asm.T1, -1)
 	a.B(riscv.BNE, asm.T1, asm.Zero, "turn")
-	return a.Bytes()
+	code, err := a.Bytes()
+	if err == nil && r.IntN(4) == 0 { // and what nobody would write: into the middle of instructions, say
+		for range 1 + r.IntN(4) {
+			binary.LittleEndian.PutUint16(code[2*r.IntN(len(code)/2):], uint16(r.Uint32()))
+		}
+	}
+	return code, err
 }
 
 func TestLockStepFloatLoops(t *testing.T) { lockStepLoops(t, floatLoop) }
