@@ -387,6 +387,47 @@ func TestLockStepFloatLoops(t *testing.T) { lockStepLoops(t, floatLoop) }
 
 func TestLockStepIntegerLoops(t *testing.T) { lockStepLoops(t, integerLoop) }
 
+// Two streams of instructions share a call; the first of them is behind a call that finds no room in the region, and goes.
+func TestCalleeOfACallThatIsShared(t *testing.T) {
+	a := asm.New(0)
+	a.I(riscv.ADDI, asm.T1, asm.Zero, 30)
+	a.Label("turn")
+	a.I(riscv.ADDI, asm.T1, asm.T1, -1)
+	a.B(riscv.BEQ, asm.T1, asm.Zero, "end")
+	a.B(riscv.BNE, asm.T1, asm.Zero, "middle")
+	a.Call("big")
+	a.Half(0x06b7) // lui a3, of which the second half is c.addi a2, 1
+	a.Label("middle")
+	a.Half(0x0605)
+	a.Call("small")
+	a.J("turn")
+	a.Label("small")
+	a.I(riscv.ADDI, asm.A4, asm.A4, 1)
+	a.Ret()
+	a.Label("big")
+	for range 15 {
+		a.I(riscv.ADDI, asm.A5, asm.A5, 1)
+	}
+	a.Ret()
+	a.Label("end")
+	a.I(riscv.ADDI, asm.A5, asm.A5, 1)
+	code, err := a.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &lockstep.Runner{New: newEngine(t, regionSettings()[2]), Steps: steps(), MemoryEvery: *stepFlag}
+	defer r.Close()
+	for seed := range uint64(10) {
+		p, err := lockstep.Bytes(seed, code)
+		if err == nil {
+			err = r.Run(p)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestLockStepCalls(t *testing.T) { lockStepLoops(t, callLoop) }
 
 func lockStepLoops(t *testing.T, loop func(*rand.Rand) ([]byte, error)) {

@@ -86,8 +86,7 @@ func (m *Mirror) Map(page uint64, p Page, n int) error {
 		}
 		return err
 	}
-	m.maps += 2
-	mappings.Add(2)
+	m.count(2)
 	m.note(page, p, n)
 	return nil
 }
@@ -109,7 +108,23 @@ func (m *Mirror) Unmap(first, last uint64) {
 	n := (last-first)>>memory.PageShift + 1
 	if _, err := unix.MmapPtr(-1, 0, m.host(first), uintptr(n)<<memory.PageShift, unix.PROT_NONE, noAccess|unix.MAP_FIXED); err != nil {
 		m.Clear() // there is no other way, and that needs fewer mappings instead of more
+		return
 	}
+	// Out of the middle of a mapping it makes three.
+	_, before := m.pages[first-memory.PageSize]
+	_, behind := m.pages[last+memory.PageSize]
+	if before && behind {
+		m.count(2)
+		if mappings.Load() > maxMappings() {
+			m.Clear()
+		}
+	}
+}
+
+// count notes mappings that there may be now.
+func (m *Mirror) count(n int64) {
+	m.maps += n
+	mappings.Add(n)
 }
 
 // Clear unmaps everything. It panics if the host does not do that, as a guest that reaches pages it has given up, or worse, cannot go on.

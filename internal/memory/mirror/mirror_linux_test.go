@@ -3,8 +3,10 @@ package mirror
 // A mirror beside a plain list of what each page of it should be.
 
 import (
+	"bytes"
 	"errors"
 	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
 	"unsafe"
@@ -222,5 +224,30 @@ func TestFull(t *testing.T) {
 	}
 	if m.Clear(); mappings.Load() != 0 {
 		t.Errorf("%d mappings are left", mappings.Load())
+	}
+}
+
+// Every second page that goes leaves holes, and each is a mapping of the host's.
+func TestHolesCount(t *testing.T) {
+	_, m := makeMirror(t)
+	real := func() int64 {
+		b, err := os.ReadFile("/proc/self/maps")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return int64(bytes.Count(b, []byte("\n")))
+	}
+	before := real()
+	for i := range uint64(20) {
+		at := i * 16 * page
+		if err := m.Map(at, Page{GPA: testBase, Writable: true, Shift: memory.PageShift}, 16); err != nil {
+			t.Fatal(err)
+		}
+		for k := uint64(1); k < 16; k += 2 {
+			m.Unmap(at+k*page, at+k*page)
+		}
+	}
+	if n := real() - before; n > m.maps {
+		t.Errorf("%d mappings more, and %d are counted", n, m.maps)
 	}
 }

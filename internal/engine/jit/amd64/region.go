@@ -606,7 +606,7 @@ func (e *regionEmitter) finish(b, following *opt.Block) {
 	case taken.To != nil && taken.Back:
 		// The bottom of a loop: what goes back is in line.
 		var l asm.Label
-		inline := not.To != nil && not.To == following || not.To != nil
+		inline := not.To != nil
 		if inline {
 			l = c.NewLabel()
 			c.Jcc(cond.Not(), l)
@@ -677,8 +677,10 @@ func (c *Compiler) goOn(off int) {
 	c.lookupJump()
 }
 
-// joins says that an edge leads where ways meet.
-func joins(d *opt.Edge) bool { return d.To != nil && !d.Back && len(d.To.In) > 1 }
+// joins says that an edge leads where ways meet, or to what has its code already: nothing is carried over there.
+func joins(d *opt.Edge) bool {
+	return d.To != nil && !d.Back && (len(d.To.In) > 1 || d.To.Before(d.From))
+}
 
 // settles says that what has retired is taken from the budget before an edge is chosen: it leads where ways meet, and not out of a loop.
 func (e *regionEmitter) settles(d *opt.Edge) bool { return joins(d) && d.To.Depth >= d.From.Depth }

@@ -57,6 +57,7 @@ type decoded struct {
 	insts []ir.Inst
 	size  int
 	ok    bool
+	fence bool // which needs no code here, but orders accesses
 }
 
 // last is the operation that control goes by, or Nop.
@@ -94,7 +95,8 @@ func (f *finder) decode(off int) *decoded {
 		return d
 	}
 	insts, size, ok := rv64.One(nil, f.Bytes, off)
-	d := &decoded{insts, size, ok}
+	const miscMem = 0x0f // the opcode of fences
+	d := &decoded{insts, size, ok, ok && len(insts) == 0 && f.Bytes[off]&0x7f == miscMem}
 	if d.ok && len(insts) > 0 {
 		switch in := &insts[0]; {
 		case in.Op == ir.Branch:
@@ -204,6 +206,8 @@ func (f *finder) follow(c *Inlined, start int) {
 				next = false
 			case in.Op == ir.JumpReg:
 				next = false
+			case d.fence:
+				f.lead[place{c, off + d.size}] = true
 			}
 			off += d.size
 		}
@@ -291,7 +295,8 @@ func (f *finder) blocks() *Region {
 		}
 	}
 	r := &Region{Page: f.Page}
-	// Each comes behind those that lead to it, but for ways back: what is called stands behind the call.
+	// Nearly each comes behind those that lead to it, but for ways back: what is called stands behind the call, or the first of two blocks that share one,
+	// whose instructions overlap.
 	placed := map[*Inlined]bool{}
 	var within func(c *Inlined)
 	within = func(c *Inlined) {
@@ -300,7 +305,7 @@ func (f *finder) blocks() *Region {
 			b := blocks[place{c, off}]
 			r.Blocks = append(r.Blocks, b)
 			f.fill(r, b, blocks)
-			if e := b.Out[0]; e.Inside.deep() > c.deep() && !placed[e.Inside] { // a call in two blocks is one in instructions that overlap
+			if e := b.Out[0]; e.Inside.deep() > c.deep() && !placed[e.Inside] {
 				placed[e.Inside] = true
 				within(e.Inside)
 			}
@@ -339,6 +344,10 @@ func (f *finder) fill(r *Region, b *Block, blocks map[place]*Block) {
 		in.N = uint16(b.Guest)
 		b.Guest++
 		switch {
+		case d.fence:
+			b.Fenced = true
+			to(off, back)
+			return
 		case in.Op == ir.Branch:
 			to(off, int(in.Imm))
 			to(off, back)

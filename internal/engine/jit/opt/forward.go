@@ -4,10 +4,14 @@ package opt
 // all, the address that one returns by is known then.
 //
 // A store that the region goes on behind was one to RAM: those to devices leave it. So a load of the same bytes cannot fault, and may have the value that
-// this hart has stored, whatever others store meanwhile (RVWMO, load value axiom). A store may be to anywhere that another one was to, but for
-// one at another distance from the same value.
+// this hart has stored, whatever others store meanwhile (RVWMO, load value axiom), until a fence, or a load that may have seen something newer there
+// (preserved program order, rule 2). Any access may be to where that store was, but for one at another distance from the same value, which has to
+// be another distance within a page, too: two pages may be the same memory.
 
-import "github.com/vmproject/vm/internal/engine/jit/ir"
+import (
+	"github.com/vmproject/vm/internal/engine/jit/ir"
+	"github.com/vmproject/vm/internal/memory"
+)
 
 // stored is eight bytes in memory, at a distance from a value.
 type stored struct {
@@ -29,12 +33,14 @@ func (r *Region) Forward() (changed bool) {
 			}
 			base, dist := root(v.Arg[0].find())
 			place := stored{base, dist + v.Imm}
-			switch {
-			case isStore(v.Op):
-				m.store(place, v)
-			case v.Width == ir.W64 && m[place] != nil && m[place].Float() == v.Float():
+			if !isStore(v.Op) && v.Width == ir.W64 && m[place] != nil && m[place].Float() == v.Float() {
 				v.forward = m[place]
 				changed = true
+				continue
+			}
+			m.forget(place, v.Width.Bytes())
+			if isStore(v.Op) && v.Width == ir.W64 {
+				m[place] = v.Arg[1].find()
 			}
 		}
 		at[b] = m
@@ -50,7 +56,7 @@ func (b *Block) meet(at map[*Block]known) known {
 	m := known{}
 	for i, e := range b.In {
 		from := at[e.From]
-		if from == nil || b.Landing {
+		if from == nil || b.Landing || e.From.Fenced {
 			return known{}
 		}
 		if i == 0 {
@@ -68,14 +74,11 @@ func (b *Block) meet(at map[*Block]known) known {
 	return m
 }
 
-// store notes a store.
-func (m known) store(at stored, v *Value) {
+// forget drops what may be in the same bytes.
+func (m known) forget(at stored, n int64) {
 	for p := range m {
-		if p.root != at.root || p.dist < at.dist+v.Width.Bytes() && at.dist < p.dist+8 {
+		if p.root != at.root || (p.dist-at.dist)&memory.PageMask < n || (at.dist-p.dist)&memory.PageMask < 8 {
 			delete(m, p)
 		}
-	}
-	if v.Width == ir.W64 {
-		m[at] = v.Arg[1].find()
 	}
 }

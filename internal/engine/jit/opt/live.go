@@ -38,6 +38,9 @@ func (v *Value) Pos() int { return v.pos }
 // StartPos and EndPos are the positions at which a block starts and ends.
 func (b *Block) StartPos() int { return b.start }
 
+// Before says that the code of b comes before that of o.
+func (b *Block) Before(o *Block) bool { return b.order < o.order }
+
 // EndPos is the position of the jump at the end.
 func (b *Block) EndPos() int { return b.end }
 

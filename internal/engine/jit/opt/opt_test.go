@@ -300,6 +300,14 @@ func TestStoresForwardOnlyTheirOwnBytes(t *testing.T) {
 		{"beside it", func(a *asm.Assembler) { a.Store(riscv.SD, asm.A4, 16, asm.SP) }, 0},
 		{"a byte of it", func(a *asm.Assembler) { a.Store(riscv.SB, asm.A4, 15, asm.SP) }, 1},
 		{"half beside it", func(a *asm.Assembler) { a.Store(riscv.SD, asm.A4, 4, asm.SP) }, 1},
+		{"the same place in the next page", func(a *asm.Assembler) {
+			a.I(riscv.ADDI, asm.A5, asm.SP, 2040)
+			a.I(riscv.ADDI, asm.A5, asm.A5, 2040)
+			a.Store(riscv.SD, asm.A4, 24, asm.A5)
+		}, 1},
+		{"nowhere, and a fence", func(a *asm.Assembler) { a.Fence(2, 3) }, 1},
+		{"nowhere, and a load of a part", func(a *asm.Assembler) { a.Load(riscv.LW, asm.A4, 8, asm.SP) }, 2},
+		{"nowhere, and a load from anywhere", func(a *asm.Assembler) { a.Load(riscv.LW, asm.A4, 0, asm.A5) }, 2},
 		{"anywhere", func(a *asm.Assembler) { a.Store(riscv.SD, asm.A4, 0, asm.A5) }, 1},
 	} {
 		if n := loads(c.between); n != c.want {

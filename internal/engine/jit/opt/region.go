@@ -96,6 +96,7 @@ type Block struct {
 	Landing bool
 	Return  *ir.Inst // ends it likewise: a return to where the region knows nothing of
 	Inside  *Inlined // the call that it is in, or nil
+	Fenced  bool     // ends with a fence
 
 	Depth      int
 	start, end int // positions
