@@ -17,7 +17,7 @@ func Describe() Description {
 	if n, err := strconv.ParseUint(strings.TrimSuffix(fields(readFile("/proc/meminfo"))["MemTotal"], " kB"), 10, 64); err == nil {
 		d.Memory = n << 10
 	}
-	flags := strings.Fields(cpu["flags"])
+	flags := processorFlags(cpu)
 	if runtime.GOARCH == "amd64" {
 		d.Features, _ = x86Features(flags)
 	}

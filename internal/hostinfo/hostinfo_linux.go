@@ -9,9 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/cpu"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,12 +29,21 @@ func cpuFact() Fact {
 	return Fact{Name: "processor", Value: unknown}
 }
 
+// processorFlags is what Linux says of the processor. Some hypervisors make it leave out LZCNT, which programs can execute all the same.
+func processorFlags(info map[string]string) []string {
+	flags := strings.Fields(info["flags"])
+	if cpu.X86.HasLZCNT && !slices.Contains(flags, "abm") {
+		flags = append(flags, "abm")
+	}
+	return flags
+}
+
 func featureFacts() []Fact {
 	info := fields(readFile("/proc/cpuinfo"))
 	if runtime.GOARCH != "amd64" {
 		return []Fact{{Name: "features", Value: info["Features"]}}
 	}
-	flags := strings.Fields(info["flags"])
+	flags := processorFlags(info)
 	have, missing := x86Features(flags)
 	f := Fact{Name: "features", Value: strings.Join(have, ", ")}
 	if len(missing) > 0 {

@@ -16,7 +16,6 @@ package jit
 import (
 	"time"
 
-	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
 	"github.com/vmproject/vm/internal/engine/jit/code"
 	"github.com/vmproject/vm/internal/engine/riscv"
 	"github.com/vmproject/vm/internal/memory"
@@ -324,7 +323,7 @@ func (m *Machine) startMirroring() {
 		return
 	}
 	_, twice := m.ram.File()
-	if !twice || !m.compiler.Features().Has(asm.HasFSGSBASE) || m.arena.HandleFaults(m.routines.Faults()) != nil {
+	if !twice || m.arena.HandleFaults(m.routines.Faults()) != nil {
 		m.mirroring = MirrorOff
 	}
 }

@@ -259,7 +259,7 @@ func TestDumpShowsHotRegions(t *testing.T) {
 			`^ +to block 1 +\+000  lea rax`,
 			`^ +block 1 at \+0x8, depth 1, from way in, block 1$`,
 			`^ +v\d+:x5 = phi v\d+ v\d+ -> r\w+$`,
-			`^ +40000008  ld a1, ?0\(a0\) +v\d+:x11 = load.64 \[v\d+\+0x0\] -> r\w+, may leave +\+\w+  mov r\w+,QWORD PTR gs:`,
+			`^ +40000008  ld a1, ?0\(a0\) +v\d+:x11 = load.64 \[v\d+\+0x0\] -> r\w+, may leave +\+\w+  mov r\w+,QWORD PTR (gs:|\[rbp)`,
 			`^ +40000014  addi zero, ?zero, ?0$`,
 			`^ +40000020  bne .* branch v\d+ ne 0x0 to block 1, else exit \+0x24 +\+\w+  test`,
 			`^ +\(out of line\) store.64 \[v\d+\+0x10\] = v\d+`,

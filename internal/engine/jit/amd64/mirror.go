@@ -1,7 +1,8 @@
 package amd64
 
 // Loads and stores of code that executes in a mirrored address space (package mirror): the base of the segment GS is that of the mirror, and an
-// access is one instruction. What is not mapped faults; code.Faults and the engine's fault have the rest.
+// access is one instruction. Where programs may not change the segment's base (old kernels, some hypervisors), it is in the state, and an access two
+// instructions. What is not mapped faults; code.Faults and the engine's fault have the rest.
 //
 // An access may not leave the mirror and its margins, or it would reach the process's own memory. So an address is compared with the mirror's size, once
 // for each value of a register: what is a small distance from it is in the margin at worst. Where the comparison fails, and where the engine finds that
@@ -47,10 +48,21 @@ func (c *Compiler) mirrored(in *ir.Inst) asm.Mem {
 			c.drifts[in.A] = 1
 		}
 	}
-	a := c.use(in.A, tmp)
-	c.faults = append(c.faults, faultSite{c.Pos(), step})
-	return asm.At(a, int32(in.Imm)).GS()
+	defer func() { c.faults = append(c.faults, faultSite{c.Pos(), step}) }()
+	if c.segment() {
+		return asm.At(c.use(in.A, tmp), int32(in.Imm)).GS()
+	}
+	if a, ok := pinned(in.A); ok {
+		c.RM(asm.MOV, asm.S64, tmp, state(offMirror))
+		return asm.Indexed(tmp, a, 1, int32(in.Imm))
+	}
+	c.load(tmp, in.A)
+	c.RM(asm.ADD, asm.S64, tmp, state(offMirror))
+	return asm.At(tmp, int32(in.Imm))
 }
+
+// segment says that GS is the mirror.
+func (c *Compiler) segment() bool { return c.has.Has(asm.HasFSGSBASE) }
 
 // compareReach compares an address with the size of a mirror, by their upper halves: not above is below it.
 func (c *Compiler) compareReach(a ir.Var) {
@@ -128,13 +140,14 @@ func (r reached) has(b *opt.Block, v *opt.Value) bool {
 	}
 }
 
-// setMirror makes GS the mirror of the bank whose address is in tmp2, if it has one. tmp is lost.
+// setMirror makes the mirror of the bank whose address is in tmp2 the one that is accessed, if it has one. tmp is lost.
 func (c *Compiler) setMirror() {
-	if !c.has.Has(asm.HasFSGSBASE) {
+	c.RM(asm.MOV, asm.S64, tmp, asm.At(tmp2, bankMirror))
+	if !c.segment() {
+		c.MR(asm.MOV, asm.S64, state(offMirror), tmp)
 		return
 	}
 	none := c.NewLabel()
-	c.RM(asm.MOV, asm.S64, tmp, asm.At(tmp2, bankMirror))
 	c.RR(asm.TEST, asm.S64, tmp, tmp)
 	c.Jcc(asm.CondE, none)
 	c.R(asm.WRGSBASE, asm.S64, tmp)

@@ -140,6 +140,7 @@ var (
 	offWalkOpen   = disp(unsafe.Offsetof(hart.State{}.WalkOpen))
 	offWalks      = disp(unsafe.Offsetof(hart.State{}.Walks))
 	offTables     = disp(unsafe.Offsetof(hart.State{}.Tables))
+	offMirror     = disp(unsafe.Offsetof(hart.State{}.Mirror))
 	offCodeMap    = disp(unsafe.Offsetof(hart.State{}.CodeMap))
 	offTimeFast   = disp(unsafe.Offsetof(hart.State{}.TimeFast))
 	offZeroFast   = disp(unsafe.Offsetof(hart.State{}.ZeroFast))

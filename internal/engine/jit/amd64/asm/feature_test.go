@@ -25,7 +25,8 @@ func TestHostAgreesWithLinux(t *testing.T) {
 	for f, name := range map[Feature]string{
 		HasBMI1: "bmi1", HasBMI2: "bmi2", HasLZCNT: "abm", HasPCLMULQDQ: "pclmulqdq", HasAVX: "avx", HasFMA: "fma", HasF16C: "f16c", HasFSGSBASE: "fsgsbase",
 	} {
-		if want := slices.Contains(listed, name); Host().Has(f) != want {
+		// A hypervisor can make Linux deny what the processor has. That is no harm where Linux has no part in it, as in LZCNT.
+		if want := slices.Contains(listed, name); Host().Has(f) != want && (want || f != HasLZCNT) {
 			t.Errorf("%v: found %v, Linux says %v", f, !want, want)
 		}
 	}
