@@ -9,8 +9,8 @@ package memory
 // the guest asks for new code to be seen (FENCE.I), and drops what it made of those pages.
 //
 // The order that makes it safe, without a lock on any store. Translator: watch; take away the harts' fast paths to the page, and
-// wait for that; read the bytes. Others: write; note. Both Watch and Note are full barriers between their two halves, so
-// either the translator reads the new bytes or the writer sees that the page is watched.
+// wait for that; read the bytes. Others: write; note. Between its two halves each needs a full barrier, so that either the translator
+// reads the new bytes or the writer sees that the page is watched. What barrier a writer pays for is in quiet.go.
 
 import (
 	"sync"
@@ -31,26 +31,29 @@ const (
 // unsafe. The bytes lie outside the Go heap, so that generated code can read them; index keeps every access inside them.
 type CodeMap struct {
 	base  GPA
-	bytes []byte // whole words; never moved until RAM.Close
+	bytes []byte         // whole words, and one byte behind that of the last page at least; never moved until RAM.Close
+	first unsafe.Pointer // of bytes
 	pages uint64
+	bias
 
 	// Changed pages, ever more of them until they are taken. The count is at least 1 before any page is seen as changed, so
 	// that whoever may have stored to it without a note finds it.
-	count   atomic.Uint32
-	barrier atomic.Uint32 // of Note; never anything but zero
+	count atomic.Uint32
 
-	mu   sync.Mutex // a leaf; guards every change of bytes, and list
-	list []GPA
+	mu      sync.Mutex // a leaf; guards every change of bytes, what bias says it does, and what follows
+	list    []GPA
+	watched int // pages that are
 }
 
-// newCodeMap maps the bytes for size bytes of RAM at base. The host commits them on first use.
-func newCodeMap(base GPA, size uint64) (*CodeMap, error) {
-	pages := size >> PageShift
-	b, err := mapMemory((pages + PageMask) &^ PageMask)
-	if err != nil {
-		return nil, err
+// init maps the bytes for r. The host commits them on first use.
+func (c *CodeMap) init(r *RAM) (err error) {
+	c.base, c.pages, c.idle = r.base, r.Size()>>PageShift, &r.idle
+	if c.bytes, err = mapMemory((c.pages + 1 + PageMask) &^ PageMask); err != nil {
+		return err
 	}
-	return &CodeMap{base: base, bytes: b, pages: pages}, nil
+	c.first = unsafe.Pointer(unsafe.SliceData(c.bytes))
+	c.loud.Store(loud)
+	return nil
 }
 
 func (c *CodeMap) close() error { return unmapMemory(c.bytes) }
@@ -75,21 +78,30 @@ func (c *CodeMap) set(i uint64, state uint8) {
 	for {
 		old := atomic.LoadUint32(w)
 		if atomic.CompareAndSwapUint32(w, old, old&^(0xff<<shift)|uint32(state)<<shift) {
+			c.watched += count(state) - count(uint8(old>>shift))
 			return
 		}
 	}
 }
 
-// Watch makes a page watched.
-func (c *CodeMap) Watch(page GPA) { c.put(page, CodeWatched) }
+// count is 1 for a watched page.
+func count(state uint8) int { return int(state & CodeWatched) }
 
-// Clear makes a page plain. If it is in the list of changed pages it stays there.
-func (c *CodeMap) Clear(page GPA) { c.put(page, CodeNone) }
-
-func (c *CodeMap) put(page GPA, state uint8) {
+// Watch makes a page watched. A full barrier, for every other thread too: see quiet.go.
+func (c *CodeMap) Watch(page GPA) {
 	if i, ok := c.index(page); ok {
 		c.mu.Lock()
-		c.set(i, state)
+		c.beLoud()
+		c.set(i, CodeWatched)
+		c.mu.Unlock()
+	}
+}
+
+// Clear makes a page plain. If it is in the list of changed pages it stays there.
+func (c *CodeMap) Clear(page GPA) {
+	if i, ok := c.index(page); ok {
+		c.mu.Lock()
+		c.set(i, CodeNone)
 		c.mu.Unlock()
 	}
 }
@@ -120,7 +132,7 @@ func (c *CodeMap) Note(a GPA, n uint64) {
 	if n == 0 {
 		return
 	}
-	c.barrier.Add(0)
+	c.order()
 	end := uint64(a) + min(n-1, ^uint64(a)) // the last byte, at most that of the address space
 	first, last := uint64(a)>>PageShift, end>>PageShift
 	base := uint64(c.base) >> PageShift

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os/exec"
 	"testing"
 )
 
@@ -153,6 +154,25 @@ func TestCompareAndSwap(t *testing.T) {
 	}
 	if v, _ := r.Load64(testBase); v != 7 {
 		t.Error(v)
+	}
+}
+
+// The accessors are as long as the compiler puts in line, and not a node longer: it says so.
+func TestAccessorsAreInlined(t *testing.T) {
+	tool, err := exec.LookPath("go")
+	if err != nil {
+		t.Skip("no go command here to ask:", err)
+	}
+	out, err := exec.Command(tool, "build", "-gcflags=-m", ".").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, bits := range []int{8, 16, 32, 64} {
+		for _, what := range []string{"Load", "Store"} {
+			if want := fmt.Sprintf("can inline (*RAM).%s%d\n", what, bits); !bytes.Contains(out, []byte(want)) {
+				t.Errorf("the compiler does not say: %s", want)
+			}
+		}
 	}
 }
 
