@@ -132,7 +132,9 @@ func (c *CodeMap) Note(a GPA, n uint64) {
 	if n == 0 {
 		return
 	}
-	c.order()
+	if c.loud.Load() != 0 {
+		c.order()
+	}
 	end := uint64(a) + min(n-1, ^uint64(a)) // the last byte, at most that of the address space
 	first, last := uint64(a)>>PageShift, end>>PageShift
 	base := uint64(c.base) >> PageShift

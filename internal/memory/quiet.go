@@ -51,9 +51,9 @@ func (c *CodeMap) quiet(off uint64) bool {
 	return (uint32(*(*uint16)(unsafe.Add(c.first, off>>PageShift)))|l)&(loud|loud<<8) == 0
 }
 
-// order is the barrier of a writer between its bytes and its look, if it needs one.
+// order is the barrier of a loud writer between its bytes and its look.
 func (c *CodeMap) order() {
-	if c.loud.Load() == 0 || c.writes.Add(1)%quietAfter != 0 { // the addition is a full barrier
+	if c.writes.Add(1)%quietAfter != 0 { // the addition is a full barrier
 		return
 	}
 	if !c.asked.Swap(true) {

@@ -53,16 +53,16 @@ func memoryGroup() []bench.Benchmark {
 	for _, c := range []struct {
 		name string
 		size int
-	}{{"64", 64}, {"4K", 4 << 10}, {"1M", 1 << 20}} {
+	}{{"64", 64}, {"256", 256}, {"4K", 4 << 10}, {"64K", 64 << 10}, {"1M", 1 << 20}, {"64M", 64 << 20}} {
 		all = append(all,
 			bench.Benchmark{Name: "memory/read/" + c.name, Unit: bench.BytesPerSec, Limit: "memory/limit/copy/" + c.name,
-				Doc:   "So many bytes of guest RAM are copied out, from 4 MiB in turn; the last ones are compared",
+				Doc:   "So many bytes of guest RAM are copied out, from 4 MiB in turn or all at once; the last ones are compared",
 				Setup: func(*bench.Env) (bench.Instance, error) { return copyInstance(c.size, true, (*memory.RAM).Read) }},
 			bench.Benchmark{Name: "memory/write/" + c.name, Unit: bench.BytesPerSec, Limit: "memory/limit/copy/" + c.name,
-				Doc:   "So many bytes are copied into guest RAM, to 4 MiB in turn; the last ones are compared",
+				Doc:   "So many bytes are copied into guest RAM, to 4 MiB in turn or all at once; the last ones are compared",
 				Setup: func(*bench.Env) (bench.Instance, error) { return copyInstance(c.size, false, (*memory.RAM).Write) }})
 		limits = append(limits, bench.Benchmark{Name: "memory/limit/copy/" + c.name, Unit: bench.BytesPerSec,
-			Doc: "So many bytes are copied from one Go slice to another, from 4 MiB in turn; the last ones are compared",
+			Doc: "So many bytes are copied from one Go slice to another, from 4 MiB in turn or all at once; the last ones are compared",
 			Setup: func(*bench.Env) (bench.Instance, error) {
 				return copyBetweenSlices(c.size, perSecond(copies(c.size)*c.size)), nil
 			}})
@@ -314,21 +314,24 @@ var sliceStores = []func([]byte, uint64){
 func copies(size int) int { return max(1, 64<<10/size) }
 
 // at is where the copy with a number is.
-func at(i, size int) int { return i * size % copySpan }
+func at(i, size int) int { return i * size % spanOf(size) }
+
+// spanOf is how many bytes copies of a size go through.
+func spanOf(size int) int { return max(copySpan, size) }
 
 // copyInstance measures copies of a size out of RAM, or into it.
 func copyInstance(size int, out bool, do func(*memory.RAM, memory.GPA, []byte) error) (bench.Instance, error) {
-	ram, err := memory.NewRAM(ramBase, copySpan)
+	ram, err := memory.NewRAM(ramBase, uint64(spanOf(size)))
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, copySpan)
+	b := make([]byte, spanOf(size))
 	pattern(b)
 	if out {
 		err = ram.Write(ramBase, b)
 	} else {
 		clear(b[:size])
-		err = ram.Write(ramBase, make([]byte, copySpan)) // as touched as it will be
+		err = ram.Write(ramBase, make([]byte, len(b))) // as touched as it will be
 	}
 	if err != nil {
 		return nil, closeAll(err, ram.Close)
@@ -364,7 +367,7 @@ func copyInstance(size int, out bool, do func(*memory.RAM, memory.GPA, []byte) e
 
 // copyBetweenSlices is the limit of them.
 func copyBetweenSlices(size int, v value) bench.Instance {
-	b, p := make([]byte, copySpan), make([]byte, size)
+	b, p := make([]byte, spanOf(size)), make([]byte, size)
 	pattern(b)
 	each := copies(size)
 	return checked(v, func(n int) error {
