@@ -22,23 +22,34 @@ type RAM struct {
 
 	mem  []byte // the host mapping; page aligned, never moved until Close
 	fd   int    // of the file that mem is a mapping of, or -1
+	huge uint64 // Placement.HugePage
 	code CodeMap
 }
 
 // NewRAM maps size bytes of zeroed guest memory at base. Both must be multiples of [PageSize]. The host commits pages
 // when the guest first touches them.
-func NewRAM(base GPA, size uint64) (*RAM, error) {
+func NewRAM(base GPA, size uint64) (*RAM, error) { return NewPlacedRAM(base, size, Placement{}) }
+
+// NewPlacedRAM is NewRAM with a say in where on the host the memory lies. Its errors are one line that says what to do.
+func NewPlacedRAM(base GPA, size uint64, p Placement) (*RAM, error) {
 	if base&PageMask != 0 || size&PageMask != 0 || size == 0 {
 		return nil, fmt.Errorf("guest RAM of %d bytes at %#x: base and size must be non-zero multiples of %d", size, uint64(base), PageSize)
 	}
-	mem, fd, err := mapRAM(size)
+	if err := p.check(size); err != nil {
+		return nil, err
+	}
+	mem, fd, err := mapRAM(size, p.HugePage)
 	if err != nil {
 		return nil, fmt.Errorf("mapping %d MiB of guest RAM: %w", size>>20, err)
 	}
 	end := GPA(size)
 	r := &RAM{
-		base: base, mem: mem, fd: fd, zero: unsafe.Add(unsafe.Pointer(unsafe.SliceData(mem)), -base),
+		base: base, mem: mem, fd: fd, huge: p.HugePage, zero: unsafe.Add(unsafe.Pointer(unsafe.SliceData(mem)), -base),
 		end8: end, end16: end - 1, end32: end - 3, end64: end - 7,
+	}
+	if err = p.apply(mem); err != nil {
+		_ = r.unmap()
+		return nil, fmt.Errorf("placing guest memory on the host: %w", err)
 	}
 	if err = r.code.init(r); err != nil {
 		_ = r.unmap()
@@ -65,9 +76,9 @@ func (r *RAM) unmap() error {
 	return err
 }
 
-// File is the descriptor of the file that RAM is a shared mapping of, from its start: pages can be mapped elsewhere too, until Close. ok is
-// false where the host has no such file.
-func (r *RAM) File() (fd int, ok bool) { return r.fd, r.fd >= 0 }
+// File is the descriptor of the file that RAM is a shared mapping of, from its start: pages of 4 KiB can be mapped elsewhere too, until Close. ok is
+// false where the host has no such file, or RAM is in larger pages.
+func (r *RAM) File() (fd int, ok bool) { return r.fd, r.fd >= 0 && r.huge == 0 }
 
 // Code says which pages have translated code. The methods of RAM that write note it; who writes through Slice does so itself.
 func (r *RAM) Code() *CodeMap { return &r.code }
