@@ -70,7 +70,46 @@ func memoryGroup() []bench.Benchmark {
 	all = append(all, bench.Benchmark{Name: "memory/touch/4K", Unit: bench.NsPerOp,
 		Doc:   "The first store to each page of guest RAM, of which the host may provide many at once; all of them are read back",
 		Setup: func(*bench.Env) (bench.Instance, error) { return bench.Sampled(touch), nil }})
+	all = append(all, bench.Benchmark{Name: "memory/prefault", Unit: bench.BytesPerSec, Limit: "memory/limit/prefault",
+		Doc: "The host commits 256 MiB of new guest RAM, on all processors", Setup: func(*bench.Env) (bench.Instance, error) { return bench.Sampled(prefault), nil }})
+	limits = append(limits, bench.Benchmark{Name: "memory/limit/prefault", Unit: bench.BytesPerSec,
+		Doc: "256 MiB of new guest RAM are touched page by page, by one thread", Setup: func(*bench.Env) (bench.Instance, error) { return bench.Sampled(touchAll), nil }})
 	return append(all, limits...)
+}
+
+const prefaultBytes = 256 << 20
+
+// prefault commits new RAM for each operation.
+func prefault(ctx context.Context, n int) (float64, error) {
+	return committing(n, func(ram *memory.RAM) error { return ram.Prefault(ctx, nil) })
+}
+
+func touchAll(_ context.Context, n int) (float64, error) {
+	return committing(n, func(ram *memory.RAM) error {
+		for at := ram.Base(); at < ram.End(); at += memory.PageSize {
+			if err := ram.Store8(at, 0); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func committing(n int, commit func(*memory.RAM) error) (float64, error) {
+	var took time.Duration
+	for range n {
+		ram, err := memory.NewRAM(ramBase, prefaultBytes)
+		if err != nil {
+			return 0, err
+		}
+		began := time.Now()
+		err = commit(ram)
+		took += time.Since(began)
+		if err := errors.Join(err, ram.Close()); err != nil {
+			return 0, err
+		}
+	}
+	return perSecond(prefaultBytes)(n, max(took, 1)), nil
 }
 
 // pattern fills memory so that no two accesses side by side are alike.
