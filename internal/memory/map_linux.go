@@ -51,6 +51,8 @@ func mapHuge(size, huge uint64) (mem []byte, fd int, err error) {
 	switch {
 	case err == nil:
 		return mem, fd, nil
+	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS):
+		return nil, -1, fmt.Errorf("huge pages of %d MiB: the host has none of that size (%w): leave --hugepages out", huge>>20, err)
 	case errors.Is(err, unix.ENOMEM):
 		err = errNoHugePages
 	}
