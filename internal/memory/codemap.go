@@ -1,7 +1,7 @@
 package memory
 
 // CodeMap, what a translator knows and everybody else tells: which pages of RAM have translated code, and which of those were
-// written since.
+// written since. A [DirtyLog] asks the same question, of all pages, by a bit of its own, and is told in the same way.
 //
 // A page is plain until the translator watches it. Whoever writes guest memory notes it: harts before the store (they keep no
 // fast path to a watched page, so they come by), everybody else after the bytes are written and before telling the guest. A page
@@ -23,6 +23,14 @@ const (
 	CodeNone    uint8 = iota // no translated code
 	CodeWatched              // has translated code, which is as the page is
 	CodeChanged              // was written since
+
+	codeState uint8 = 3 // the bits of that
+
+	// pageClean is a bit beside them: a DirtyLog wants to know of the next store.
+	pageClean uint8 = 1 << 2
+
+	// PageAsked are the bits of which one says that a store to the page has to be noted.
+	PageAsked = CodeWatched | pageClean
 )
 
 // CodeMap is one byte a page of RAM. Its methods may be called from any goroutine; a page is named by any address in it, and
@@ -42,7 +50,8 @@ type CodeMap struct {
 
 	mu      sync.Mutex // a leaf; guards every change of bytes, what bias says it does, and what follows
 	list    []GPA
-	watched int // pages that are
+	asked   int  // pages of which a store has to be noted
+	logging bool // there is a DirtyLog
 }
 
 // init maps the bytes for r. The host commits them on first use.
@@ -72,27 +81,33 @@ func (c *CodeMap) word(i uint64) *uint32 { return (*uint32)(unsafe.Pointer(&c.by
 
 func (c *CodeMap) get(i uint64) uint8 { return uint8(atomic.LoadUint32(c.word(i)) >> (8 * (i & 3))) }
 
-// set changes a byte. A full barrier. Precondition: mu is held.
-func (c *CodeMap) set(i uint64, state uint8) {
+// set makes some bits of a byte others. A full barrier. Precondition: mu is held.
+func (c *CodeMap) set(i uint64, bits, state uint8) {
 	w, shift := c.word(i), 8*(i&3)
 	for {
 		old := atomic.LoadUint32(w)
-		if atomic.CompareAndSwapUint32(w, old, old&^(0xff<<shift)|uint32(state)<<shift) {
-			c.watched += count(state) - count(uint8(old>>shift))
+		now := uint8(old>>shift)&^bits | state
+		if atomic.CompareAndSwapUint32(w, old, old&^(0xff<<shift)|uint32(now)<<shift) {
+			c.asked += asks(now) - asks(uint8(old>>shift))
 			return
 		}
 	}
 }
 
-// count is 1 for a watched page.
-func count(state uint8) int { return int(state & CodeWatched) }
+// asks is 1 for a page that somebody wants to know of.
+func asks(state uint8) int {
+	if state&PageAsked != 0 {
+		return 1
+	}
+	return 0
+}
 
 // Watch makes a page watched. A full barrier, for every other thread too: see quiet.go.
 func (c *CodeMap) Watch(page GPA) {
 	if i, ok := c.index(page); ok {
 		c.mu.Lock()
 		c.beLoud()
-		c.set(i, CodeWatched)
+		c.set(i, codeState, CodeWatched)
 		c.mu.Unlock()
 	}
 }
@@ -101,26 +116,32 @@ func (c *CodeMap) Watch(page GPA) {
 func (c *CodeMap) Clear(page GPA) {
 	if i, ok := c.index(page); ok {
 		c.mu.Lock()
-		c.set(i, CodeNone)
+		c.set(i, codeState, CodeNone)
 		c.mu.Unlock()
 	}
 }
 
-// State is what the map says of a page.
+// State is what the map says of a page's code.
 func (c *CodeMap) State(page GPA) uint8 {
 	if i, ok := c.index(page); ok {
-		return c.get(i)
+		return c.get(i) & codeState
 	}
 	return CodeNone
 }
 
-// Watched says that one of the pages of n bytes at gpa is. All of them are RAM.
-func (c *CodeMap) Watched(gpa GPA, n uint64) bool {
+// Asked says that a store to the page has to be noted.
+func (c *CodeMap) Asked(page GPA) bool {
+	i, ok := c.index(page)
+	return ok && c.get(i)&PageAsked != 0
+}
+
+// AnyAsked says that a store to one of the pages of n bytes at gpa has to be. All of them are RAM.
+func (c *CodeMap) AnyAsked(gpa GPA, n uint64) bool {
 	i, _ := c.index(gpa)
 	for end := i + n>>PageShift; i < end; i++ {
 		if i&3 == 0 && atomic.LoadUint32(c.word(i)) == 0 {
 			i += 3
-		} else if c.get(i) == CodeWatched {
+		} else if c.get(i)&PageAsked != 0 {
 			return true
 		}
 	}
@@ -145,7 +166,7 @@ func (c *CodeMap) Note(a GPA, n uint64) {
 	for i := first; i <= last; i++ {
 		if i&3 == 0 && atomic.LoadUint32(c.word(i)) == 0 {
 			i += 3
-		} else if c.get(i) == CodeWatched {
+		} else if c.get(i)&PageAsked != 0 {
 			c.change(i)
 		}
 	}
@@ -154,10 +175,14 @@ func (c *CodeMap) Note(a GPA, n uint64) {
 func (c *CodeMap) change(i uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.get(i) == CodeWatched {
+	state := c.get(i)
+	if state&codeState == CodeWatched {
 		c.list = append(c.list, c.base+GPA(i<<PageShift))
 		c.count.Store(uint32(len(c.list)))
-		c.set(i, CodeChanged)
+		c.set(i, codeState, CodeChanged)
+	}
+	if state&pageClean != 0 {
+		c.set(i, pageClean, 0)
 	}
 }
 

@@ -58,8 +58,8 @@ func TestCodeMapStates(t *testing.T) {
 	}
 }
 
-// Watched says what asking for each page would.
-func TestWatched(t *testing.T) {
+// AnyAsked says what asking for each page would.
+func TestAnyAsked(t *testing.T) {
 	const pages = 32
 	r := newTestRAM(t, pages*PageSize)
 	c := r.Code()
@@ -73,7 +73,7 @@ func TestWatched(t *testing.T) {
 			for i := first; i < first+n; i++ {
 				want = want || c.State(testBase+i*PageSize) == CodeWatched
 			}
-			if c.Watched(testBase+first*PageSize, uint64(n)*PageSize) != want {
+			if c.AnyAsked(testBase+first*PageSize, uint64(n)*PageSize) != want {
 				t.Errorf("%d pages from page %d: not %v", n, first, want)
 			}
 		}

@@ -31,7 +31,7 @@ import (
 	"unsafe"
 )
 
-// loud is the flag as it is when set, in bits that are among those of a watched page's state, so that one comparison answers both questions.
+// loud is the flag as it is when set, a bit that is among PageAsked, so that one comparison answers both questions.
 const loud = uint32(CodeWatched)
 
 // quietAfter is after how many writes without a page watched writers turn quiet. At 4 ns for each barrier they have paid for one system call then.
@@ -39,16 +39,16 @@ const quietAfter = 1 << 14
 
 // bias is how writers are disposed.
 type bias struct {
-	loud   atomic.Uint32 // loud or 0; changes with the lock of the map
-	writes atomic.Uint32 // that were loud since the flag was set or a page watched
-	asked  atomic.Bool   // somebody is about to make writers quiet
-	idle   *bool         // RAM.idle; written with the lock of the map
+	loud     atomic.Uint32 // loud or 0; changes with the lock of the map
+	writes   atomic.Uint32 // that were loud since the flag was set or a page watched
+	quieting atomic.Bool   // somebody is about to make writers quiet
+	idle     *bool         // RAM.idle; written with the lock of the map
 }
 
 // quiet says that the pages of a store of at most 8 bytes, at an offset in RAM, are of no interest to anybody, after the store.
 func (c *CodeMap) quiet(off uint64) bool {
 	l := c.loud.Load()
-	return (uint32(*(*uint16)(unsafe.Add(c.first, off>>PageShift)))|l)&(loud|loud<<8) == 0
+	return (uint32(*(*uint16)(unsafe.Add(c.first, off>>PageShift)))|l)&(uint32(PageAsked)|uint32(PageAsked)<<8) == 0
 }
 
 // order is the barrier of a loud writer between its bytes and its look.
@@ -56,10 +56,10 @@ func (c *CodeMap) order() {
 	if c.writes.Add(1)%quietAfter != 0 { // the addition is a full barrier
 		return
 	}
-	if !c.asked.Swap(true) {
+	if !c.quieting.Swap(true) {
 		// Beside the writer: the first time it may take the host milliseconds.
 		go func() {
-			defer c.asked.Store(false)
+			defer c.quieting.Store(false)
 			if registerBarriers() == nil {
 				c.beQuiet()
 			}
@@ -73,7 +73,7 @@ func (c *CodeMap) beQuiet() {
 	defer c.mu.Unlock()
 	if c.writes.Load() >= quietAfter {
 		c.loud.Store(0)
-		c.setIdle(c.watched == 0)
+		c.setIdle(c.asked == 0)
 	}
 }
 

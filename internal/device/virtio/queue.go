@@ -93,6 +93,7 @@ func (q *Queue) Next() (*Chain, bool) {
 		return c, true
 	}
 	q.free.Put(c)
+	q.noteRings() // it may have asked for a notification
 	if err != nil {
 		q.stopped = true
 		q.signal.NeedsReset(fmt.Errorf("queue %d: %w", q.index, err))
@@ -113,14 +114,19 @@ func (q *Queue) Done(c *Chain, written uint32) {
 	defer q.mu.Unlock()
 	if !q.stopped {
 		interrupt := q.ring.done(c, written)
-		for _, r := range q.rings {
-			q.code.Note(r.at, r.n)
-		}
+		q.noteRings()
 		if interrupt {
 			q.signal.queueInterrupt(q.index)
 		}
 	}
 	q.free.Put(c)
+}
+
+// noteRings notes what the device writes of the rings.
+func (q *Queue) noteRings() {
+	for _, r := range q.rings {
+		q.code.Note(r.at, r.n)
+	}
 }
 
 // stop cuts the queue off from guest memory.
