@@ -11,7 +11,7 @@ VM      := bin/vm
 SOURCES := $(shell find . -name '*.go' -o -name '*.s' -o -name '*.sh') go.mod go.sum
 export CGO_ENABLED = 0
 
-.PHONY: run build test tools lint cross unit race boot stress lockstep-boot fuzz bench bench-engine perf-gate perf-gate-proof baseline clean
+.PHONY: run build test tools lint cross unit unit-allocdebug race boot stress lockstep-boot fuzz bench bench-engine perf-gate perf-gate-proof baseline clean
 
 run: build
 	$(VM) run
@@ -21,7 +21,7 @@ build: $(VM)
 $(VM): $(SOURCES)
 	$(GO) build -trimpath -ldflags='-s -w' -o $@ ./cmd/vm
 
-test: tools lint cross race unit boot
+test: tools lint cross race unit unit-allocdebug boot
 	@echo "make test: all passed"
 
 # What the tests need beside Go; CI and root get it installed.
@@ -41,6 +41,10 @@ cross:
 # The race detector is the one thing here that needs cgo.
 race:
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m ./...
+
+# What allocates from package alloc, with use after release caught.
+unit-allocdebug:
+	$(GO) test -tags allocdebug -short -timeout 15m ./internal/memory/alloc ./internal/device/virtio/... ./internal/engine/jit/...
 
 # At full length: the generated programs against qemu-riscv64 among them.
 unit:

@@ -25,6 +25,15 @@ type Config struct {
 
 	// Memory is the guest RAM in bytes, a multiple of 4096. Default 512 MiB.
 	Memory uint64
+	// HugePages is the size in bytes of pages from the host's pool of huge pages that the memory is made of: 2 MiB or 1 GiB, and the memory a multiple of
+	// that. Default: none; the host makes huge pages of what it has free, where it can. Address spaces of the guest are not mirrored then (see JIT).
+	HugePages uint64
+	// Prefault has the host commit all of the memory before the guest starts, which then waits for none, instead of each page as it is first touched.
+	Prefault bool
+	// Progress is told how many bytes of how many Prefault has committed.
+	Progress func(done, total uint64)
+	// NUMA is the nodes of the guest's memory. Default: the guest has no notion of nodes, and the host puts pages where it likes.
+	NUMA []NUMANode
 	// CPUs is the number of harts, 1 to 8. Default 1.
 	CPUs int
 	// Engine is "jit", the translator to host code, on linux/amd64 only; "interp", the reference interpreter, which runs everywhere and is

@@ -21,6 +21,7 @@ import (
 	"github.com/vmproject/vm/internal/engine/engines"
 	"github.com/vmproject/vm/internal/engine/jit/code"
 	"github.com/vmproject/vm/internal/memory"
+	"github.com/vmproject/vm/internal/memory/numa"
 	"github.com/vmproject/vm/internal/storage"
 	"github.com/vmproject/vm/internal/userland"
 )
@@ -91,11 +92,19 @@ func New(cfg Config) (_ *Machine, err error) {
 	if err != nil {
 		return nil, err
 	}
+	host, err := numa.Host()
+	if err != nil {
+		return nil, err
+	}
 	bc := board.Config{
 		Memory: cfg.Memory, Harts: cfg.CPUs, Engine: eng.Make(engines.Options{Harts: cfg.CPUs, Log: cfg.Log, JIT: jo}),
 		Serial: cfg.KernelLog, Load: m.payload.load, NoReboot: cfg.NoReboot, Log: cfg.Log,
 		BadBoots: 3, PanicResets: cfg.usesUserland(),
 	}
+	if err := cfg.place(&bc, host); err != nil {
+		return nil, err
+	}
+	m.cfg.Prefault = cfg.Prefault
 	if len(cfg.Command) > 0 {
 		bc.BadBoots = 1 // who waits for a command wants to know, not to wait for it again
 	} else {
@@ -143,6 +152,9 @@ func (cfg *Config) complete() error {
 		return errors.New("a command needs a guest to run in: obtain the default one with: vm image pull")
 	case cfg.usesUserland() && cfg.Guest.Busybox == "":
 		return fmt.Errorf("image %s has no busybox to run a shell or a command with: import it again with one", cfg.Guest.Name)
+	}
+	if err := cfg.completeNUMA(); err != nil {
+		return err
 	}
 	if total := memory.HostTotal(); total != 0 && cfg.Memory > total {
 		return fmt.Errorf("%d MiB of guest memory: this host has %d MiB; give the machine less with --memory", cfg.Memory>>20, total>>20)
@@ -206,6 +218,9 @@ func (m *Machine) Run(ctx context.Context) (Status, error) {
 	defer stop()
 	if m.input != nil {
 		m.input.start(feed, m.board, func(err error) { m.log.Warn("reading the console's input", "error", err) })
+	}
+	if err := m.prefault(ctx); err != nil {
+		return Status{}, err
 	}
 	began := time.Now()
 	out, err := m.board.Run(ctx)

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/vmproject/vm"
+	"github.com/vmproject/vm/internal/memory/numa"
 )
 
 // sizeFlag is a number of bytes: 512M, 2G.
@@ -152,6 +153,54 @@ func (f *filesFlag) String() string {
 }
 
 func (*filesFlag) Type() string { return "HOST[:GUEST]" }
+
+// numaFlag is cpus=LIST,mem=SIZE,host=LIST,policy=NAME, repeatable: a node each. A key is repeated for a list with a gap: cpus=0,cpus=2.
+type numaFlag []vm.NUMANode
+
+const numaSyntax = "write cpus=0-1,mem=1G,host=0,policy=bind, each part as needed"
+
+func (f *numaFlag) Set(s string) error {
+	var n vm.NUMANode
+	for field := range strings.SplitSeq(s, ",") {
+		key, value, _ := strings.Cut(field, "=")
+		switch key {
+		case "cpus", "host":
+			list, err := numa.ParseList(value)
+			if err != nil {
+				return fmt.Errorf("%s: %w", key, err)
+			}
+			if key == "cpus" {
+				n.CPUs = append(n.CPUs, list...)
+			} else {
+				n.HostNodes = append(n.HostNodes, list...)
+			}
+		case "mem":
+			var size sizeFlag
+			if err := size.Set(value); err != nil {
+				return fmt.Errorf("mem: %w", err)
+			}
+			n.Memory = uint64(size)
+		case "policy":
+			n.Policy = value
+		default:
+			return fmt.Errorf("%q is not known: %s", field, numaSyntax)
+		}
+	}
+	*f = append(*f, n)
+	return nil
+}
+
+func (f *numaFlag) String() string { return "" }
+
+func (*numaFlag) Type() string { return "NODE" }
+
+// memory is what the nodes have together.
+func (f numaFlag) memory() (sum uint64) {
+	for _, n := range f {
+		sum += n.Memory
+	}
+	return sum
+}
 
 // symbolsFlag is FILE[@ADDR], repeatable. What follows the last @ is an address if it is one.
 type symbolsFlag []vm.Symbols

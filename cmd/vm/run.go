@@ -24,6 +24,8 @@ type runFlags struct {
 	cpus    countFlag
 	disks   disksFlag
 	files   filesFlag
+	huge    sizeFlag
+	numa    numaFlag
 	image   string
 	timeout time.Duration
 	level   levelFlag
@@ -53,6 +55,9 @@ Exit status: the guest's own; 124 when --timeout passed; 125 when vm itself fail
 			if f.timeout < 0 {
 				return fmt.Errorf("timeout %s: a time from now is needed, as in 90s", f.timeout)
 			}
+			if sum := f.numa.memory(); sum != 0 && !cmd.Flags().Changed("memory") {
+				f.memory = sizeFlag(sum)
+			}
 			return f.run(cmd.Context(), args, std)
 		},
 	}
@@ -66,6 +71,9 @@ Exit status: the guest's own; 124 when --timeout passed; 125 when vm itself fail
 	flags.StringVarP(&f.cfg.Bios, "bios", "b", "", "ELF or flat `FILE` entered in M-mode at 0x80000000 (default the built-in SBI)")
 	flags.VarP(&f.memory, "memory", "m", "guest memory")
 	flags.VarP(&f.cpus, "cpus", "c", "harts, 1 to 8")
+	flags.Var(&f.huge, "hugepages", "make guest memory of pages of this size from the host's pool of huge pages: 2M, 1G")
+	flags.BoolVar(&f.cfg.Prefault, "prefault", false, "commit all guest memory before the guest starts")
+	flags.Var(&f.numa, "numa", "a memory node of the guest, as in cpus=0-1,mem=1G,host=0,policy=bind: its harts, its size, and the host's nodes it lies on by a policy (local, interleave, preferred, bind); repeatable")
 	flags.VarP(&f.disks, "disk", "d", "disk image; options format=raw, readonly, snapshot, sector=512|4096, bus=pci|mmio; repeatable")
 	flags.Var(&f.files, "file", "put a host file or folder into the guest; repeatable")
 	flags.StringVar(&f.image, "image", guestimage.DefaultName, "`NAME` of the image to boot, as vm image ls has it")
@@ -94,6 +102,12 @@ func (f *runFlags) run(ctx context.Context, command []string, std stdio) (err er
 	cfg := f.cfg
 	cfg.Memory, cfg.CPUs, cfg.Disks, cfg.Files = uint64(f.memory), int(f.cpus), f.disks, f.files
 	cfg.Command, cfg.Log = command, log
+	cfg.HugePages, cfg.NUMA = uint64(f.huge), f.numa
+	if terminal.IsTerminal(std.err) {
+		bar := guestimage.NewProgress(std.err)
+		defer bar.End()
+		cfg.Progress = prefaultProgress(bar)
+	}
 	cfg.Symbols = f.symbols
 	cfg.DumpCode = &vm.DumpCode{At: f.dump.at, All: f.dump.all, To: console.Messages()}
 	cfg.Stdout, cfg.Stderr = std.out, std.err
@@ -145,6 +159,21 @@ func (f *runFlags) run(ctx context.Context, command []string, std stdio) (err er
 		return guestExit(status.ExitCode)
 	}
 	return err
+}
+
+// prefaultProgress draws on a bar until memory is there.
+func prefaultProgress(bar guestimage.Progress) func(done, total uint64) {
+	begun := false
+	return func(done, total uint64) {
+		if !begun {
+			bar.Step("committing guest memory", int64(total))
+			begun = true
+		}
+		bar.Set(int64(done))
+		if done == total {
+			bar.End()
+		}
+	}
 }
 
 // needsGuest says whether the image has a part in this boot: a kernel, or a user space. Firmware alone boots without, so that a test

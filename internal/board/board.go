@@ -36,6 +36,11 @@ const RAMBase = ramBase
 type Config struct {
 	Memory uint64 // bytes of RAM, a multiple of 4096
 	Harts  int    // 1 to MaxHarts
+	// Place is where on the host RAM lies.
+	Place memory.Placement
+	// Nodes are the guest's memory nodes, and Distance how far one is from another (10 is itself; nil: 20). None: it knows of no nodes.
+	Nodes    []Node
+	Distance func(from, to int) int
 	// Engine makes the engine of one hart.
 	Engine func(*hart.Hart) engine.Engine
 	// Serial receives what the guest writes to the UART, the SBI console and the host-target interface.
@@ -140,7 +145,10 @@ func New(cfg Config) (*Board, error) {
 	if len(cfg.PCI) >= pci.Slots {
 		return nil, fmt.Errorf("%d PCI devices: there are %d slots", len(cfg.PCI), pci.Slots-1)
 	}
-	ram, err := memory.NewRAM(ramBase, cfg.Memory)
+	if err := cfg.checkNodes(); err != nil {
+		return nil, err
+	}
+	ram, err := memory.NewPlacedRAM(ramBase, cfg.Memory, cfg.Place)
 	if err != nil {
 		return nil, err
 	}

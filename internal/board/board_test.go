@@ -537,3 +537,28 @@ func TestNewRefuses(t *testing.T) {
 		}
 	}
 }
+
+// What a machine writes while it is logged is in the log, and nothing else.
+func TestTrackDirty(t *testing.T) {
+	const page = ramBase + 5*memory.PageSize
+	b := newBoard(t, Config{Load: firmware(t, func(a *asm.Assembler) {
+		store(a, riscv.SD, page+8, 7)
+		finish(a, 0x5555)
+	})})
+	log, err := b.TrackDirty()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Stop()
+	run(t, b)
+	// The loader wrote the first page, and everything counts as written when something has been loaded.
+	if dirty := log.Take(nil); !dirty.Has(0) || !dirty.Has(5) {
+		t.Errorf("%d pages are dirty, and not those that were written", dirty.Count())
+	}
+	if dirty := log.Take(nil); dirty.Count() != 0 {
+		t.Errorf("%d pages are dirty in a machine that has ended", dirty.Count())
+	}
+	if _, err := b.TrackDirty(); err == nil {
+		t.Error("two logs of a machine")
+	}
+}

@@ -50,10 +50,7 @@ func (b *Board) DeviceTree() *fdt.Tree {
 	chosen := root.Add("chosen")
 	chosen.SetStrings("stdout-path", fmt.Sprintf("/soc/serial@%x", uint64(uartBase)))
 
-	mem := root.Add(fmt.Sprintf("memory@%x", uint64(ramBase)))
-	mem.SetStrings("device_type", "memory")
-	mem.SetU64("reg", uint64(ramBase), b.RAM.Size())
-
+	b.describeMemory(t)
 	local := b.describeHarts(t)
 	b.describeSoC(t, local)
 	return t
@@ -75,6 +72,9 @@ func (b *Board) describeHarts(t *fdt.Tree) (local []uint32) {
 		cpu.SetStrings("riscv,isa-base", "rv64i")
 		cpu.SetStrings("riscv,isa-extensions", extensions...)
 		cpu.SetStrings("mmu-type", "riscv,sv57")
+		if node, ok := b.nodeOf(i); ok {
+			cpu.SetU32("numa-node-id", uint32(node))
+		}
 		cpu.SetU32("riscv,cbom-block-size", cacheBlock)
 		cpu.SetU32("riscv,cboz-block-size", cacheBlock)
 		cpu.SetU32("riscv,cbop-block-size", cacheBlock)
@@ -151,6 +151,9 @@ func (b *Board) describePCI(n *fdt.Node, intc uint32) {
 	n.SetU32("#size-cells", 2)
 	n.SetU32("#interrupt-cells", 1)
 	n.SetU32("linux,pci-domain", 0)
+	if len(b.cfg.Nodes) > 0 {
+		n.SetU32("numa-node-id", 0) // equally far from all, which the binding cannot say
+	}
 	n.SetU32("bus-range", 0, 0)
 	n.SetEmpty("dma-coherent")
 	window := func(space uint32, bus, base memory.GPA, size uint64) []uint32 {

@@ -4,8 +4,10 @@ package board
 
 import (
 	"encoding/binary"
+	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -116,6 +118,64 @@ func TestDeviceTreeMatchesQEMU(t *testing.T) {
 	for i := range x {
 		if i%6 != 4 && x[i] != y[i] {
 			t.Errorf("interrupt-map cell %d: %#x, QEMU has %#x", i, x[i], y[i])
+		}
+	}
+}
+
+// Nodes of memory are in the tree as Linux's binding has them.
+func TestDeviceTreeDescribesNodes(t *testing.T) {
+	const part = 16 << 20
+	b := newBoard(t, Config{Memory: 3 * part, Harts: 3, Nodes: []Node{{Memory: part, Harts: []int{0, 2}}, {Memory: 2 * part, Harts: []int{1}}},
+		Distance: func(from, to int) int { return 15 + from + to }})
+	tree, err := fdt.Parse(b.DeviceTree().Marshal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range []struct {
+		path string
+		node uint32
+		base uint64
+		size uint64
+	}{{"/memory@80000000", 0, 0x8000_0000, part}, {"/memory@81000000", 1, 0x8000_0000 + part, 2 * part}} {
+		n := tree.Find(c.path)
+		if n == nil {
+			t.Fatalf("no %s", c.path)
+		}
+		r := cells(n, "reg")
+		if id, ok := n.PropU32("numa-node-id"); !ok || id != c.node || wide(r) != c.base || wide(r[2:]) != c.size {
+			t.Errorf("memory %d: node %d, %#x", i, id, r)
+		}
+	}
+	for hart, want := range []uint32{0, 1, 0} {
+		n := tree.Find(fmt.Sprintf("/cpus/cpu@%d", hart))
+		if id, ok := n.PropU32("numa-node-id"); !ok || id != want {
+			t.Errorf("hart %d is in node %d, want %d", hart, id, want)
+		}
+	}
+	m := tree.Find("/distance-map")
+	if c, _ := m.Prop("compatible"); string(c) != "numa-distance-map-v1\x00" {
+		t.Errorf("distance map: %q", c)
+	}
+	if got := cells(m, "distance-matrix"); !slices.Equal(got, []uint32{0, 0, 10, 0, 1, 16, 1, 0, 16, 1, 1, 10}) {
+		t.Error("distances:", got)
+	}
+}
+
+func TestNodesAreChecked(t *testing.T) {
+	for name, nodes := range map[string][]Node{
+		"too little memory":    {{Memory: testMemory / 2, Harts: []int{0, 1}}},
+		"a hart that is not":   {{Memory: testMemory, Harts: []int{0, 1, 2}}},
+		"a hart in two nodes":  {{Memory: testMemory / 2, Harts: []int{0, 1}}, {Memory: testMemory / 2, Harts: []int{1}}},
+		"a hart in no node":    {{Memory: testMemory, Harts: []int{1}}},
+		"parts that cut pages": {{Memory: 100, Harts: []int{0, 1}}, {Memory: testMemory - 100}},
+	} {
+		cfg := Config{Memory: testMemory, Harts: 2, Nodes: nodes}
+		for _, n := range nodes {
+			cfg.Place.Parts = append(cfg.Place.Parts, memory.Part{Size: n.Memory})
+		}
+		if b, err := New(cfg); err == nil {
+			b.Close()
+			t.Errorf("%s: accepted", name)
 		}
 	}
 }

@@ -142,6 +142,7 @@ func (b *Board) finish(r syscon.Request) {
 // runHart runs one hart until the boot is over.
 func (b *Board) runHart(c *cpu) {
 	defer c.Leave()
+	b.pin(c)
 	for !b.over() {
 		if !b.started(c) {
 			continue

@@ -1,6 +1,8 @@
 package memory
 
 import (
+	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -56,8 +58,8 @@ func TestCodeMapStates(t *testing.T) {
 	}
 }
 
-// Watched says what asking for each page would.
-func TestWatched(t *testing.T) {
+// AnyAsked says what asking for each page would.
+func TestAnyAsked(t *testing.T) {
 	const pages = 32
 	r := newTestRAM(t, pages*PageSize)
 	c := r.Code()
@@ -71,7 +73,7 @@ func TestWatched(t *testing.T) {
 			for i := first; i < first+n; i++ {
 				want = want || c.State(testBase+i*PageSize) == CodeWatched
 			}
-			if c.Watched(testBase+first*PageSize, uint64(n)*PageSize) != want {
+			if c.AnyAsked(testBase+first*PageSize, uint64(n)*PageSize) != want {
 				t.Errorf("%d pages from page %d: not %v", n, first, want)
 			}
 		}
@@ -190,8 +192,38 @@ func TestCodeMapConcurrently(t *testing.T) {
 	}
 }
 
-// Either the translator reads what was written, or the writer finds the page watched: the order the map promises.
+// Either the translator reads what was written, or the writer finds the page watched: the order the map promises, to whoever writes how, when
+// writers have a barrier of their own and when they have none.
 func TestWatchAgainstNote(t *testing.T) {
+	rounds := uint64(20_000)
+	if testing.Short() {
+		rounds = 2000
+	}
+	writes := map[string]func(r *RAM, word *uint64, n uint64){
+		"Slice and Note": func(r *RAM, word *uint64, n uint64) {
+			*word = n // as DMA does: no atomic operation
+			r.Code().Note(testBase, 8)
+		},
+		"Store64": func(r *RAM, _ *uint64, n uint64) { _ = r.Store64(testBase, n) },
+		"Write": func(r *RAM, _ *uint64, n uint64) {
+			var b [8]byte
+			binary.LittleEndian.PutUint64(b[:], n)
+			_ = r.Write(testBase, b[:])
+		},
+	}
+	for name, write := range writes {
+		for _, quietly := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, quiet %v", name, quietly), func(t *testing.T) {
+				if quietly && registerBarriers() != nil {
+					t.Skip("this host has no membarrier: writers are never quiet")
+				}
+				watchAgainst(t, rounds, quietly, write)
+			})
+		}
+	}
+}
+
+func watchAgainst(t *testing.T, rounds uint64, quietly bool, write func(*RAM, *uint64, uint64)) {
 	r := newTestRAM(t, PageSize)
 	c := r.Code()
 	mem, err := r.Slice(testBase, 8)
@@ -199,10 +231,6 @@ func TestWatchAgainstNote(t *testing.T) {
 		t.Fatal(err)
 	}
 	word := (*uint64)(unsafe.Pointer(&mem[0]))
-	rounds := uint64(20_000)
-	if testing.Short() {
-		rounds = 2000
-	}
 	var turn [2]atomic.Uint64
 	meet := func(me int, n uint64) {
 		turn[me].Store(n)
@@ -212,26 +240,80 @@ func TestWatchAgainstNote(t *testing.T) {
 			}
 		}
 	}
-	go func() {
+	var writer sync.WaitGroup
+	writer.Go(func() {
 		for n := uint64(1); n <= rounds; n++ {
 			meet(0, 3*n)
-			*word = n // as DMA does: no atomic operation
-			c.Note(testBase, 8)
+			write(r, word, n)
 			meet(0, 3*n+1)
 			meet(0, 3*n+2)
 		}
-	}()
+	})
+	defer writer.Wait()
 	for n := uint64(1); n <= rounds; n++ {
 		c.Clear(testBase)
 		c.TakeChanged()
+		if quietly {
+			c.writes.Store(quietAfter)
+			c.beQuiet()
+			if c.loud.Load() != 0 || !r.idle && !raceDetector {
+				t.Error("writers are not quiet")
+			}
+		}
 		meet(1, 3*n)
 		c.Watch(testBase)
 		got := *word
 		meet(1, 3*n+1)
 		if got != n && c.Changed() == 0 {
-			t.Fatalf("round %d: read %d, and no change is noted", n, got)
+			t.Errorf("round %d: read %d, and no change is noted", n, got)
 		}
 		meet(1, 3*n+2)
+	}
+}
+
+// Writers turn quiet by themselves, and a page that is watched makes them loud; RAM is idle as long as none is.
+func TestQuietAndLoud(t *testing.T) {
+	if registerBarriers() != nil {
+		t.Skip("this host has no membarrier: writers are never quiet")
+	}
+	r := newTestRAM(t, 4*PageSize)
+	c := r.Code()
+	quiet := func() {
+		t.Helper()
+		for c.loud.Load() != 0 {
+			if err := r.Store8(testBase, 1); err != nil {
+				t.Fatal(err)
+			}
+			runtime.Gosched() // to who makes it quiet
+		}
+	}
+	idle := func() bool { // as who holds the lock sees it
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return r.idle
+	}
+	quiet()
+	if idle() == raceDetector {
+		t.Error("nobody watches, and RAM is not idle")
+	}
+	c.Watch(testBase + PageSize)
+	c.Watch(testBase + 2*PageSize)
+	if c.loud.Load() == 0 || idle() {
+		t.Error("a page is watched, and writers are quiet")
+	}
+	c.Clear(testBase + 2*PageSize)
+	quiet()
+	if idle() {
+		t.Error("a page is watched, and RAM is idle")
+	}
+	if err := r.Store64(testBase+PageSize-4, 1); err != nil || c.Changed() != 1 { // the end of one and the start of the next
+		t.Errorf("a quiet store into a watched page: %v, %d changed", err, c.Changed())
+	}
+	c.Watch(testBase)
+	c.Clear(testBase)
+	quiet()
+	if idle() == raceDetector {
+		t.Error("nobody watches any more, and RAM is not idle")
 	}
 }
 

@@ -1,10 +1,18 @@
 package memory
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
 
 const mapNoReserve = 0
 
-func mapRAM(size uint64) (mem []byte, fd int, err error) {
+func mapRAM(size, huge uint64) (mem []byte, fd int, err error) {
+	if huge != 0 {
+		return nil, -1, fmt.Errorf("huge pages: %w by this host", errors.ErrUnsupported)
+	}
 	mem, err = mapMemory(size)
 	return mem, -1, err
 }
@@ -16,4 +24,10 @@ func HostTotal() uint64 {
 		return 0
 	}
 	return n
+}
+
+// populate commits memory.
+func populate(mem []byte) error {
+	touch(mem)
+	return nil
 }

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -8,8 +9,12 @@ import (
 
 const mapNoReserve = unix.MAP_NORESERVE
 
-// mapRAM maps size bytes as mapMemory does, of a file, so that they can be mapped once more (RAM.File). Where the host refuses that, fd is -1.
-func mapRAM(size uint64) (mem []byte, fd int, err error) {
+// mapRAM maps size bytes as mapMemory does, of a file, so that they can be mapped once more (RAM.File). Where the host refuses that, fd is -1. With huge, they are pages
+// of that many bytes, which the host reserves.
+func mapRAM(size, huge uint64) (mem []byte, fd int, err error) {
+	if huge != 0 {
+		return mapHuge(size, huge)
+	}
 	for _, file := range []func(uint64) (int, error){hugeFile, smallFile} {
 		if fd, err = file(size); err != nil {
 			continue
@@ -32,6 +37,41 @@ func mapRAM(size uint64) (mem []byte, fd int, err error) {
 	return mem, fd, nil
 }
 
+// mapHuge maps a file of hugetlbfs. The pages are reserved here, so that the guest never touches one that is not there.
+func mapHuge(size, huge uint64) (mem []byte, fd int, err error) {
+	flags := map[uint64]int{huge2M: unix.MFD_HUGE_2MB, huge1G: unix.MFD_HUGE_1GB}[huge]
+	if fd, err = unix.MemfdCreate("ram", unix.MFD_CLOEXEC|unix.MFD_HUGETLB|flags); err == nil {
+		if err = unix.Ftruncate(fd, int64(size)); err == nil {
+			mem, err = unix.Mmap(fd, 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+		}
+		if err != nil {
+			unix.Close(fd)
+		}
+	}
+	switch {
+	case err == nil:
+		return mem, fd, nil
+	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS):
+		return nil, -1, fmt.Errorf("huge pages of %d MiB: the host has none of that size (%w): leave --hugepages out", huge>>20, err)
+	case errors.Is(err, unix.ENOMEM):
+		err = errNoHugePages
+	}
+	return nil, -1, fmt.Errorf("%d huge pages of %d MiB: %w: reserve some with sysctl vm.nr_hugepages, or leave --hugepages out", size/huge, huge>>20, err)
+}
+
+// populate commits memory.
+func populate(mem []byte) error {
+	err := unix.Madvise(mem, unix.MADV_POPULATE_WRITE)
+	switch {
+	case errors.Is(err, unix.EINVAL):
+		touch(mem)
+		return nil
+	case errors.Is(err, unix.ENOMEM), errors.Is(err, unix.EFAULT):
+		return errors.New("the host has too little memory where it is to be")
+	}
+	return err
+}
+
 // smallFile is a memfd. Its pages are huge only where the host's setting for shared memory has it so, which is never on most.
 func smallFile(uint64) (int, error) { return unix.MemfdCreate("ram", unix.MFD_CLOEXEC) }
 
@@ -43,7 +83,7 @@ func hugeFile(size uint64) (int, error) {
 		return -1, err
 	}
 	defer unix.Close(fs)
-	for _, option := range [][2]string{{"huge", "advise"}, {"size", fmt.Sprint(size + hugePage)}} {
+	for _, option := range [][2]string{{"huge", "advise"}, {"size", fmt.Sprint(size + huge2M)}} {
 		if err := unix.FsconfigSetString(fs, option[0], option[1]); err != nil {
 			return -1, err
 		}
@@ -58,8 +98,6 @@ func hugeFile(size uint64) (int, error) {
 	defer unix.Close(mount)
 	return unix.Openat(mount, ".", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 }
-
-const hugePage = 2 << 20
 
 // HostTotal is the host's memory in bytes, or 0 when it does not say.
 func HostTotal() uint64 {

@@ -2,7 +2,12 @@
 
 package memory
 
-import "golang.org/x/sys/unix"
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
 
 // mapMemory reserves size bytes of zeroed, page-aligned host memory that the host commits on first touch.
 func mapMemory(size uint64) ([]byte, error) {
@@ -16,3 +21,10 @@ func mapMemory(size uint64) ([]byte, error) {
 func unmapMemory(mem []byte) error { return unix.Munmap(mem) }
 
 func closeFile(fd int) error { return unix.Close(fd) }
+
+// touch stores to each page what is there.
+func touch(mem []byte) {
+	for i := 0; i < len(mem); i += PageSize {
+		atomic.AddUint32((*uint32)(unsafe.Pointer(&mem[i])), 0) // aligned: it is the first of a page
+	}
+}

@@ -15,23 +15,43 @@ import (
 // RAM is a contiguous range of guest physical memory. Its methods may be called from any goroutine.
 type RAM struct {
 	base GPA
+	zero unsafe.Pointer // where the host would have the guest's address 0
+	// Of accesses of so many bits, the first offset that is too large; 0 once closed.
+	end8, end16, end32, end64 GPA
+	idle                      bool // nobody wants to know of a store: see quiet.go
+
 	mem  []byte // the host mapping; page aligned, never moved until Close
 	fd   int    // of the file that mem is a mapping of, or -1
-	code *CodeMap
+	huge uint64 // Placement.HugePage
+	code CodeMap
 }
 
 // NewRAM maps size bytes of zeroed guest memory at base. Both must be multiples of [PageSize]. The host commits pages
 // when the guest first touches them.
-func NewRAM(base GPA, size uint64) (*RAM, error) {
+func NewRAM(base GPA, size uint64) (*RAM, error) { return NewPlacedRAM(base, size, Placement{}) }
+
+// NewPlacedRAM is NewRAM with a say in where on the host the memory lies. Its errors are one line that says what to do.
+func NewPlacedRAM(base GPA, size uint64, p Placement) (*RAM, error) {
 	if base&PageMask != 0 || size&PageMask != 0 || size == 0 {
 		return nil, fmt.Errorf("guest RAM of %d bytes at %#x: base and size must be non-zero multiples of %d", size, uint64(base), PageSize)
 	}
-	mem, fd, err := mapRAM(size)
+	if err := p.check(size); err != nil {
+		return nil, err
+	}
+	mem, fd, err := mapRAM(size, p.HugePage)
 	if err != nil {
 		return nil, fmt.Errorf("mapping %d MiB of guest RAM: %w", size>>20, err)
 	}
-	r := &RAM{base: base, mem: mem, fd: fd}
-	if r.code, err = newCodeMap(base, size); err != nil {
+	end := GPA(size)
+	r := &RAM{
+		base: base, mem: mem, fd: fd, huge: p.HugePage, zero: unsafe.Add(unsafe.Pointer(unsafe.SliceData(mem)), -base),
+		end8: end, end16: end - 1, end32: end - 3, end64: end - 7,
+	}
+	if err = p.apply(mem); err != nil {
+		_ = r.unmap()
+		return nil, fmt.Errorf("placing guest memory on the host: %w", err)
+	}
+	if err = r.code.init(r); err != nil {
 		_ = r.unmap()
 		return nil, fmt.Errorf("mapping the code map of %d MiB of guest RAM: %w", size>>20, err)
 	}
@@ -52,15 +72,16 @@ func (r *RAM) unmap() error {
 		err = errors.Join(err, closeFile(r.fd))
 	}
 	r.mem, r.fd = nil, -1
+	r.end8, r.end16, r.end32, r.end64 = 0, 0, 0, 0
 	return err
 }
 
-// File is the descriptor of the file that RAM is a shared mapping of, from its start: pages can be mapped elsewhere too, until Close. ok is
-// false where the host has no such file.
-func (r *RAM) File() (fd int, ok bool) { return r.fd, r.fd >= 0 }
+// File is the descriptor of the file that RAM is a shared mapping of, from its start: pages of 4 KiB can be mapped elsewhere too, until Close. ok is
+// false where the host has no such file, or RAM is in larger pages.
+func (r *RAM) File() (fd int, ok bool) { return r.fd, r.fd >= 0 && r.huge == 0 }
 
 // Code says which pages have translated code. The methods of RAM that write note it; who writes through Slice does so itself.
-func (r *RAM) Code() *CodeMap { return r.code }
+func (r *RAM) Code() *CodeMap { return &r.code }
 
 // Base is the first guest physical address.
 func (r *RAM) Base() GPA { return r.base }
@@ -90,125 +111,150 @@ func (r *RAM) Slice(a GPA, n uint64) ([]byte, error) {
 // HostBase is the host address of the first byte. Host address = HostBase + (GPA - Base).
 func (r *RAM) HostBase() uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(r.mem))) }
 
-// ptr is the host address of n bytes at a, or nil when they are not all RAM.
-func (r *RAM) ptr(a GPA, n uint64) unsafe.Pointer {
-	if !r.Contains(a, n) {
-		return nil
-	}
-	return unsafe.Add(unsafe.Pointer(unsafe.SliceData(r.mem)), uint64(a-r.base))
-}
-
 // Each accessor reads or writes little-endian memory, atomically when naturally aligned. The error is a *[RangeError].
+//
+// They are written out, and are exactly what the compiler still puts in line (TestAccessorsAreInlined): one comparison, one access, and for a
+// store a look whether anybody wants to know (quiet.go). Everything else is done in a function of its own.
+//
+// unsafe: an address less than base + end is that many bytes before the end of the mapping, which zero + address is an address in. zero itself
+// may be anywhere: it points to nothing, and never into Go's heap, from which the host keeps its mappings apart by more than an address of RAM.
 
 // Load8 reads 1 byte at a.
 func (r *RAM) Load8(a GPA) (uint8, error) {
-	p := r.ptr(a, 1)
-	if p == nil {
-		return 0, &RangeError{a, 1}
+	if a-r.base < r.end8 {
+		return *(*uint8)(unsafe.Add(r.zero, a)), nil
 	}
-	return *(*uint8)(p), nil
+	return 0, outside(a, 1)
 }
 
 // Store8 writes 1 byte at a.
-func (r *RAM) Store8(a GPA, v uint8) error {
-	p := r.ptr(a, 1)
-	if p == nil {
-		return &RangeError{a, 1}
+func (r *RAM) Store8(a GPA, v uint8) (err error) {
+	if a-r.base < r.end8 {
+		*(*uint8)(unsafe.Add(r.zero, a)) = v
+		if r.idle {
+			return
+		}
 	}
-	*(*uint8)(p) = v
-	r.code.Note(a, 1)
-	return nil
+	return r.stored8(a)
 }
 
 // Load16 reads 2 bytes at a.
 func (r *RAM) Load16(a GPA) (uint16, error) {
-	p := r.ptr(a, 2)
-	if p == nil {
-		return 0, &RangeError{a, 2}
+	if a-r.base < r.end16 {
+		return *(*uint16)(unsafe.Add(r.zero, a)), nil
 	}
-	return *(*uint16)(p), nil
+	return 0, outside(a, 2)
 }
 
 // Store16 writes 2 bytes at a.
-func (r *RAM) Store16(a GPA, v uint16) error {
-	p := r.ptr(a, 2)
-	if p == nil {
-		return &RangeError{a, 2}
+func (r *RAM) Store16(a GPA, v uint16) (err error) {
+	if a-r.base < r.end16 {
+		*(*uint16)(unsafe.Add(r.zero, a)) = v
+		if r.idle {
+			return
+		}
 	}
-	*(*uint16)(p) = v
-	r.code.Note(a, 2)
-	return nil
+	return r.stored16(a)
 }
 
 // Load32 reads 4 bytes at a.
 func (r *RAM) Load32(a GPA) (uint32, error) {
-	p := r.ptr(a, 4)
-	if p == nil {
-		return 0, &RangeError{a, 4}
+	if a-r.base < r.end32 {
+		return *(*uint32)(unsafe.Add(r.zero, a)), nil
 	}
-	return *(*uint32)(p), nil
+	return 0, outside(a, 4)
 }
 
 // Store32 writes 4 bytes at a.
-func (r *RAM) Store32(a GPA, v uint32) error {
-	p := r.ptr(a, 4)
-	if p == nil {
-		return &RangeError{a, 4}
+func (r *RAM) Store32(a GPA, v uint32) (err error) {
+	if a-r.base < r.end32 {
+		*(*uint32)(unsafe.Add(r.zero, a)) = v
+		if r.idle {
+			return
+		}
 	}
-	*(*uint32)(p) = v
-	r.code.Note(a, 4)
-	return nil
+	return r.stored32(a)
 }
 
 // Load64 reads 8 bytes at a.
 func (r *RAM) Load64(a GPA) (uint64, error) {
-	p := r.ptr(a, 8)
-	if p == nil {
-		return 0, &RangeError{a, 8}
+	if a-r.base < r.end64 {
+		return *(*uint64)(unsafe.Add(r.zero, a)), nil
 	}
-	return *(*uint64)(p), nil
+	return 0, outside(a, 8)
 }
 
 // Store64 writes 8 bytes at a.
-func (r *RAM) Store64(a GPA, v uint64) error {
-	p := r.ptr(a, 8)
-	if p == nil {
-		return &RangeError{a, 8}
+func (r *RAM) Store64(a GPA, v uint64) (err error) {
+	if a-r.base < r.end64 {
+		*(*uint64)(unsafe.Add(r.zero, a)) = v
+		if r.idle {
+			return
+		}
 	}
-	*(*uint64)(p) = v
-	r.code.Note(a, 8)
+	return r.stored64(a)
+}
+
+// stored8 and its like are the way of a store that is more than that.
+//
+//go:noinline
+func (r *RAM) stored8(a GPA) error { return r.stored(a, 1) }
+
+//go:noinline
+func (r *RAM) stored16(a GPA) error { return r.stored(a, 2) }
+
+//go:noinline
+func (r *RAM) stored32(a GPA) error { return r.stored(a, 4) }
+
+//go:noinline
+func (r *RAM) stored64(a GPA) error { return r.stored(a, 8) }
+
+// outside is the error of an access. It is not put in line, so that accesses are.
+//
+//go:noinline
+func outside(a GPA, n uint64) error { return &RangeError{a, n} }
+
+// stored is the end of a store that somebody may want to know of, or that was none because it is outside.
+func (r *RAM) stored(a GPA, n uint64) error {
+	if !r.Contains(a, n) {
+		return outside(a, n)
+	}
+	if !r.code.quiet(uint64(a - r.base)) {
+		r.code.Note(a, n)
+	}
 	return nil
 }
 
 // Read copies len(p) bytes at a into p.
 func (r *RAM) Read(a GPA, p []byte) error {
-	s, err := r.Slice(a, uint64(len(p)))
-	if err != nil {
-		return err
+	off, n := uint64(a-r.base), uint64(len(p))
+	if size := uint64(len(r.mem)); off > size || n > size-off {
+		return outside(a, n)
 	}
-	copy(p, s)
+	copy(p, r.mem[off:])
 	return nil
 }
 
 // Write copies p to guest memory at a.
 func (r *RAM) Write(a GPA, p []byte) error {
-	s, err := r.Slice(a, uint64(len(p)))
-	if err != nil {
-		return err
+	off, n := uint64(a-r.base), uint64(len(p))
+	if size := uint64(len(r.mem)); off > size || n > size-off {
+		return outside(a, n)
 	}
-	copy(s, p)
-	r.code.Note(a, uint64(len(p)))
+	copy(r.mem[off:], p)
+	if !r.idle {
+		r.code.Note(a, n)
+	}
 	return nil
 }
 
 // CompareAndSwap64 replaces old by new in the aligned 8 bytes at a, atomically, and says whether it did: how a page-table
 // walker updates the accessed and dirty bits (Privileged 1.13 §12.3.1).
 func (r *RAM) CompareAndSwap64(a GPA, old, new uint64) (bool, error) {
-	p := r.ptr(a, 8)
-	if p == nil || a&7 != 0 {
-		return false, &RangeError{a, 8}
+	if a-r.base >= r.end64 || a&7 != 0 {
+		return false, outside(a, 8)
 	}
-	if !atomic.CompareAndSwapUint64((*uint64)(p), old, new) {
+	if !atomic.CompareAndSwapUint64((*uint64)(unsafe.Add(r.zero, a)), old, new) {
 		return false, nil
 	}
 	r.code.Note(a, 8)

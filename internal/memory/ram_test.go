@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
+	"os/exec"
 	"testing"
 )
 
@@ -156,6 +158,25 @@ func TestCompareAndSwap(t *testing.T) {
 	}
 }
 
+// The accessors are as long as the compiler puts in line, and not a node longer: it says so.
+func TestAccessorsAreInlined(t *testing.T) {
+	tool, err := exec.LookPath("go")
+	if err != nil {
+		t.Skip("no go command here to ask:", err)
+	}
+	out, err := exec.Command(tool, "build", "-gcflags=-m", ".").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, bits := range []int{8, 16, 32, 64} {
+		for _, what := range []string{"Load", "Store"} {
+			if want := fmt.Sprintf("can inline (*RAM).%s%d\n", what, bits); !bytes.Contains(out, []byte(want)) {
+				t.Errorf("the compiler does not say: %s", want)
+			}
+		}
+	}
+}
+
 var sink uint64
 
 func BenchmarkRAM(b *testing.B) {
@@ -197,5 +218,70 @@ func BenchmarkRAM(b *testing.B) {
 				_ = r.Write(testBase, buf)
 			}
 		})
+	}
+}
+
+// Copies of any size and place, as a model of bytes has them; what is not wholly inside changes nothing on either side.
+func TestCopiesEqualModel(t *testing.T) {
+	const size = 6 * PageSize
+	r := newTestRAM(t, size)
+	g := rand.New(rand.NewPCG(7, 8))
+	model := make([]byte, size)
+	near := []uint64{0, 1, 7, 8, 63, 64, PageSize - 1, PageSize, PageSize + 1, size - 1, size, size + 1, 2 * size}
+	pick := func() uint64 {
+		if g.IntN(2) == 0 {
+			return near[g.IntN(len(near))]
+		}
+		return g.Uint64N(size + 16)
+	}
+	for range 5000 {
+		off, n := pick(), pick()
+		a, inside := testBase+GPA(off), off <= size && n <= size-off
+		if g.IntN(16) == 0 {
+			a, inside = a-size-1-testBase, false
+		}
+		p := make([]byte, n)
+		for i := range p {
+			p[i] = byte(g.Uint32())
+		}
+		before := bytes.Clone(p)
+		if err := r.Write(a, p); (err == nil) != inside {
+			t.Fatalf("a write of %d bytes at %#x: %v", n, a, err)
+		}
+		if inside {
+			copy(model[off:], p)
+		}
+		if got, _ := r.Slice(testBase, size); !bytes.Equal(got, model) || !bytes.Equal(p, before) {
+			t.Fatalf("memory is not as the model after a write of %d bytes at %#x", n, a)
+		}
+		if err := r.Read(a, p); (err == nil) != inside {
+			t.Fatalf("a read of %d bytes at %#x: %v", n, a, err)
+		}
+		if inside {
+			before = model[off : off+n]
+		}
+		if !bytes.Equal(p, before) {
+			t.Fatalf("a read of %d bytes at %#x is not what is there", n, a)
+		}
+	}
+}
+
+func TestAccessesDoNotAllocate(t *testing.T) {
+	r := newTestRAM(t, 4*PageSize)
+	p := make([]byte, 2*PageSize)
+	for name, access := range map[string]func() error{
+		"Store8":  func() error { return r.Store8(testBase, 1) },
+		"Store64": func() error { return r.Store64(testBase+3, 1) },
+		"Load64":  func() error { _, err := r.Load64(testBase + 5); return err },
+		"Read":    func() error { return r.Read(testBase+1, p) },
+		"Write":   func() error { return r.Write(testBase+1, p) },
+	} {
+		if n := testing.AllocsPerRun(100, func() {
+			if err := access(); err != nil {
+				t.Error(err)
+			}
+		}); n != 0 {
+			t.Errorf("%s allocates %v times", name, n)
+		}
 	}
 }

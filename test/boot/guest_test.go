@@ -40,6 +40,13 @@ func TestEightHarts(t *testing.T) {
 	vm(t, nil, "run", "-c", "8", "--", "sh", "-c", script).expect(t, 0, "8\n"+strings.Repeat("done\n", 8))
 }
 
+// The guest's kernel has the nodes that --numa gives it, with memory that is there from the start.
+func TestNUMANodes(t *testing.T) {
+	script := `cd /sys/devices/system/node; for n in 0 1; do cat node$n/cpulist node$n/distance; awk '{print int(($4 + 60000) / 131072)}' node$n/meminfo | head -1; done`
+	vm(t, nil, "run", "-c", "3", "--prefault", "--numa", "cpus=0,cpus=2,mem=384M,host=0,policy=preferred", "--numa", "cpus=1,mem=256M,policy=local", "--", "sh", "-c", script).
+		expect(t, 0, "0,2\n10 20\n3\n1\n20 10\n2\n")
+}
+
 // The device tree goes out by --dump-dtb and comes back by --dtb.
 func TestDeviceTree(t *testing.T) {
 	dtc := tool(t, "dtc", "device-tree-compiler")

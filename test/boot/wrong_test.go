@@ -4,8 +4,10 @@ package boot
 
 import (
 	"encoding/binary"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -152,6 +154,9 @@ func TestWrongInput(t *testing.T) {
 	}))
 	spin := elf(t, emRISCV, program(t, func(a *asm.Assembler) { a.Label("x"); a.J("x") }))
 	odd := file("odd.img", "", 1<<20+7)
+	pool, _ := os.ReadFile("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages")
+	pages, _ := strconv.Atoi(strings.TrimSpace(string(pool))) // 0 where there is no pool
+	poolless := fmt.Sprintf("%dM", 2*(pages+256))
 	for _, c := range []struct {
 		name string
 		args []string
@@ -172,6 +177,17 @@ func TestWrongInput(t *testing.T) {
 		{"memory beyond the host", []string{"-m", "100T"}, 125, "memory"},
 		{"memory size", []string{"-m", "lots"}, 125, "lots"},
 		{"too little memory", []string{"-m", "1M"}, 125, "memory"},
+		{"huge pages of an odd size", []string{"--hugepages", "3M"}, 125, "2M"},
+		{"huge pages that do not divide the memory", []string{"--hugepages", "1G", "-m", "1500M"}, 125, "multiple"},
+		{"more huge pages than a pool has", []string{"--hugepages", "2M", "-m", poolless}, 125, "hugepages"},
+		{"NUMA nodes and memory", []string{"-m", "2G", "--numa", "mem=1G"}, 125, "1024 MiB"},
+		{"a NUMA node the host has not", []string{"--numa", "host=999"}, 125, "999"},
+		{"a NUMA policy of no name", []string{"--numa", "policy=fast"}, 125, "interleave"},
+		{"a NUMA policy without its node", []string{"--numa", "policy=bind"}, 125, "host=0"},
+		{"a hart in two NUMA nodes", []string{"--numa", "cpus=0,mem=1G", "--numa", "cpus=0,mem=1G"}, 125, "0 and 1"},
+		{"a hart in no NUMA node", []string{"-c", "2", "--numa", "cpus=0,mem=1G", "--numa", "mem=1G"}, 125, "hart 1"},
+		{"a hart there is not in a NUMA node", []string{"--numa", "cpus=0-3"}, 125, "--cpus"},
+		{"a NUMA node in other words", []string{"--numa", "cores=1"}, 125, "cpus=0-1"},
 		{"harts", []string{"-c", "9"}, 125, "8"},
 		{"unknown flag", []string{"--frobnicate"}, 125, "frobnicate"},
 		{"unknown engine", []string{"--engine", "steam"}, 125, "steam"},

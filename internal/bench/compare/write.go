@@ -76,7 +76,7 @@ func (c *Comparison) Markdown(w io.Writer) error {
 		fmt.Fprintf(&b, "> %s\n\n", escape(s))
 	}
 	table := func(want func(*Row) bool) {
-		fmt.Fprint(&b, "| benchmark | before | now | change | 95 % | noise | p | verdict |\n|---|---|---|---|---|---|---|---|\n")
+		fmt.Fprint(&b, "| benchmark | before | now | change | 95 % | noise | p | verdict |\n|---|---|---|---|---|---|---|---|---|---|\n")
 		for i := range c.Rows {
 			if r := &c.Rows[i]; want(r) {
 				cells := r.cells()
@@ -112,14 +112,14 @@ func Summary(w io.Writer, r *bench.Result) error {
 			peers = r.Rows[i].PeerName
 		}
 	}
-	head := "BENCHMARK\tMEDIAN\t95 %\tP99\tNOISE\tOF LIMIT\t"
+	head := "BENCHMARK\tMEDIAN\t95 %\tP99\tP99.9\tFAR\tNOISE\tOF LIMIT\t"
 	if peers != "" {
 		head += "TIMES " + strings.ToUpper(peers) + "\t95 %\t"
 	}
 	fmt.Fprintln(t, head+"NOTE")
 	for i := range r.Rows {
 		c := figuresOf(r, &r.Rows[i])
-		cells := []string{r.Rows[i].Name, c.median, c.interval, c.p99, c.noise, c.limit}
+		cells := []string{r.Rows[i].Name, c.median, c.interval, c.p99, c.p999, c.far, c.noise, c.limit}
 		if peers != "" {
 			cells = append(cells, c.ratio, c.ratioInterval)
 		}
@@ -139,11 +139,11 @@ func Summary(w io.Writer, r *bench.Result) error {
 	return err
 }
 
-// figures are what a run found of a row; "-" is what it did not.
-type figures struct{ median, interval, p99, noise, limit, ratio, ratioInterval, note string }
+// figures are what a run found of a row; "-" is what it did not. far is the share of samples that took more than twice as long as the median.
+type figures struct{ median, interval, p99, p999, far, noise, limit, ratio, ratioInterval, note string }
 
 func figuresOf(r *bench.Result, row *bench.Row) figures {
-	f := figures{"-", "-", "-", "-", "-", "-", "-", ""}
+	f := figures{"-", "-", "-", "-", "-", "-", "-", "-", "-", ""}
 	var notes []string
 	for _, n := range []struct{ what, why string }{{"failed", row.Failed}, {"not here", row.Unavailable}, {"the peer", row.PeerFailed}} {
 		if n.why != "" {
@@ -153,6 +153,7 @@ func figuresOf(r *bench.Result, row *bench.Row) figures {
 	value := func(v float64) string { return bench.FormatValue(v, row.Unit) }
 	if s := stats.Summarize(row.Samples()); s.N > 0 {
 		f.median, f.interval, f.p99 = value(s.Median), value(s.Low)+" to "+value(s.High), value(row.P99())
+		f.p999, f.far = value(row.P999()), fmt.Sprintf("%.1f %%", 100*row.Far())
 		f.noise = fmt.Sprintf("%.1f %%", 100*noise(row.Passes))
 		if len(s.Modes) > 1 {
 			notes = append(notes, "two speeds: "+value(s.Modes[0])+" and "+value(s.Modes[1]))
@@ -184,10 +185,10 @@ func Markdown(w io.Writer, r *bench.Result, targets map[string]string) error {
 		row := &r.Rows[i]
 		if g, _, _ := strings.Cut(row.Name, "/"); g != group {
 			group = g
-			fmt.Fprintf(&b, "\n## %s\n\n| benchmark | median | 95 %% | p99 | of its limit | times QEMU | target | note |\n|---|---|---|---|---|---|---|---|\n", group)
+			fmt.Fprintf(&b, "\n## %s\n\n| benchmark | median | 95 %% | p99 | p99.9 | far | of its limit | times QEMU | target | note |\n|---|---|---|---|---|---|---|---|---|---|\n", group)
 		}
 		c := figuresOf(r, row)
-		cells := []string{row.Name, c.median, c.interval, c.p99, c.limit, c.ratio, cmp.Or(targets[row.Name], "-"), c.note}
+		cells := []string{row.Name, c.median, c.interval, c.p99, c.p999, c.far, c.limit, c.ratio, cmp.Or(targets[row.Name], "-"), c.note}
 		for k := range cells {
 			cells[k] = escape(cells[k])
 		}

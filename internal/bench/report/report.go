@@ -82,15 +82,15 @@ type group struct {
 }
 
 type row struct {
-	Name, ID, Doc, Median, Interval, P99, Times string
-	Sort                                        float64
-	Baseline, Peer, Limit, Speeds               string
-	Verdict                                     Verdict
-	Notes                                       []string
-	Kinds                                       string // that the page can be cut down to
-	Strip                                       template.HTML
-	Plots                                       []plot
-	Reproduce                                   string
+	Name, ID, Doc, Median, Interval, P99, P999, Times string
+	Sort                                              float64
+	Baseline, Peer, Limit, Speeds                     string
+	Verdict                                           Verdict
+	Notes                                             []string
+	Kinds                                             string // that the page can be cut down to
+	Strip                                             template.HTML
+	Plots                                             []plot
+	Reproduce                                         string
 }
 
 type plot struct {
@@ -161,7 +161,7 @@ func (p *Page) row(b *bench.Row, i int) row {
 	s := stats.Summarize(samples)
 	format := func(v float64) string { return bench.FormatValue(v, b.Unit) }
 	out := row{
-		Name: b.Name, ID: fmt.Sprintf("row%d", i), Doc: b.Doc, Median: "-", Interval: "-", P99: "-", Baseline: "-", Peer: "-", Limit: "-",
+		Name: b.Name, ID: fmt.Sprintf("row%d", i), Doc: b.Doc, Median: "-", Interval: "-", P99: "-", P999: "-", Baseline: "-", Peer: "-", Limit: "-",
 		Verdict: p.Verdicts[b.Name], Reproduce: "vm bench run " + b.Name, Sort: -1,
 	}
 	for _, n := range []struct{ what, why string }{{"failed", b.Failed}, {"not on this host", b.Unavailable}, {"the peer failed", b.PeerFailed}} {
@@ -172,10 +172,10 @@ func (p *Page) row(b *bench.Row, i int) row {
 	if s.N == 0 {
 		return out
 	}
-	out.Sort, out.Median, out.P99 = s.Median, format(s.Median), format(b.P99())
+	out.Sort, out.Median, out.P99, out.P999 = s.Median, format(s.Median), format(b.P99()), format(b.P999())
 	out.Interval = format(s.Low) + " to " + format(s.High)
-	out.Times = fmt.Sprintf("%d samples in %d passes, each of %d times; %.0f %% are outliers, %.0f %% beyond twice the median; %d were warm-up", s.N, len(b.Passes), max(b.Times, 1),
-		100*s.Outliers, 100*s.Far, b.Warmup)
+	out.Times = fmt.Sprintf("%d samples in %d passes, each of %d times; %.0f %% are outliers, %.1f %% took more than twice as long as the median; %d were warm-up", s.N, len(b.Passes), max(b.Times, 1),
+		100*s.Outliers, 100*b.Far(), b.Warmup)
 	if len(s.Modes) > 1 {
 		out.Speeds = format(s.Modes[0]) + " and " + format(s.Modes[1])
 		out.Notes = append(out.Notes, "two speeds: "+out.Speeds)

@@ -17,7 +17,6 @@ type Summary struct {
 	Low, High      float64 // of the median, an interval of 95 %
 	Mean, Min, Max float64
 	Outliers       float64   // share of the samples beyond 1.5 times the middle half's width from it
-	Far            float64   // share beyond twice the median
 	Modes          []float64 // where they gather, if in more than one place
 	Lower, Upper   float64   // quartiles
 }
@@ -35,9 +34,6 @@ func Summarize(samples []float64) Summary {
 		out.Mean += v / float64(n)
 		if v < out.Lower-fence || v > out.Upper+fence {
 			out.Outliers += 1 / float64(n)
-		}
-		if v > 2*out.Median {
-			out.Far += 1 / float64(n)
 		}
 	}
 	out.Low, out.High = MedianInterval(samples)

@@ -53,16 +53,16 @@ func memoryGroup() []bench.Benchmark {
 	for _, c := range []struct {
 		name string
 		size int
-	}{{"64", 64}, {"4K", 4 << 10}, {"1M", 1 << 20}} {
+	}{{"64", 64}, {"256", 256}, {"4K", 4 << 10}, {"64K", 64 << 10}, {"1M", 1 << 20}, {"64M", 64 << 20}} {
 		all = append(all,
 			bench.Benchmark{Name: "memory/read/" + c.name, Unit: bench.BytesPerSec, Limit: "memory/limit/copy/" + c.name,
-				Doc:   "So many bytes of guest RAM are copied out, from 4 MiB in turn; the last ones are compared",
+				Doc:   "So many bytes of guest RAM are copied out, from 4 MiB in turn or all at once; the last ones are compared",
 				Setup: func(*bench.Env) (bench.Instance, error) { return copyInstance(c.size, true, (*memory.RAM).Read) }},
 			bench.Benchmark{Name: "memory/write/" + c.name, Unit: bench.BytesPerSec, Limit: "memory/limit/copy/" + c.name,
-				Doc:   "So many bytes are copied into guest RAM, to 4 MiB in turn; the last ones are compared",
+				Doc:   "So many bytes are copied into guest RAM, to 4 MiB in turn or all at once; the last ones are compared",
 				Setup: func(*bench.Env) (bench.Instance, error) { return copyInstance(c.size, false, (*memory.RAM).Write) }})
 		limits = append(limits, bench.Benchmark{Name: "memory/limit/copy/" + c.name, Unit: bench.BytesPerSec,
-			Doc: "So many bytes are copied from one Go slice to another, from 4 MiB in turn; the last ones are compared",
+			Doc: "So many bytes are copied from one Go slice to another, from 4 MiB in turn or all at once; the last ones are compared",
 			Setup: func(*bench.Env) (bench.Instance, error) {
 				return copyBetweenSlices(c.size, perSecond(copies(c.size)*c.size)), nil
 			}})
@@ -70,7 +70,46 @@ func memoryGroup() []bench.Benchmark {
 	all = append(all, bench.Benchmark{Name: "memory/touch/4K", Unit: bench.NsPerOp,
 		Doc:   "The first store to each page of guest RAM, of which the host may provide many at once; all of them are read back",
 		Setup: func(*bench.Env) (bench.Instance, error) { return bench.Sampled(touch), nil }})
+	all = append(all, bench.Benchmark{Name: "memory/prefault", Unit: bench.BytesPerSec, Limit: "memory/limit/prefault",
+		Doc: "The host commits 256 MiB of new guest RAM, on all processors", Setup: func(*bench.Env) (bench.Instance, error) { return bench.Sampled(prefault), nil }})
+	limits = append(limits, bench.Benchmark{Name: "memory/limit/prefault", Unit: bench.BytesPerSec,
+		Doc: "256 MiB of new guest RAM are touched page by page, by one thread", Setup: func(*bench.Env) (bench.Instance, error) { return bench.Sampled(touchAll), nil }})
 	return append(all, limits...)
+}
+
+const prefaultBytes = 256 << 20
+
+// prefault commits new RAM for each operation.
+func prefault(ctx context.Context, n int) (float64, error) {
+	return committing(n, func(ram *memory.RAM) error { return ram.Prefault(ctx, nil) })
+}
+
+func touchAll(_ context.Context, n int) (float64, error) {
+	return committing(n, func(ram *memory.RAM) error {
+		for at := ram.Base(); at < ram.End(); at += memory.PageSize {
+			if err := ram.Store8(at, 0); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func committing(n int, commit func(*memory.RAM) error) (float64, error) {
+	var took time.Duration
+	for range n {
+		ram, err := memory.NewRAM(ramBase, prefaultBytes)
+		if err != nil {
+			return 0, err
+		}
+		began := time.Now()
+		err = commit(ram)
+		took += time.Since(began)
+		if err := errors.Join(err, ram.Close()); err != nil {
+			return 0, err
+		}
+	}
+	return perSecond(prefaultBytes)(n, max(took, 1)), nil
 }
 
 // pattern fills memory so that no two accesses side by side are alike.
@@ -314,21 +353,24 @@ var sliceStores = []func([]byte, uint64){
 func copies(size int) int { return max(1, 64<<10/size) }
 
 // at is where the copy with a number is.
-func at(i, size int) int { return i * size % copySpan }
+func at(i, size int) int { return i * size % spanOf(size) }
+
+// spanOf is how many bytes copies of a size go through.
+func spanOf(size int) int { return max(copySpan, size) }
 
 // copyInstance measures copies of a size out of RAM, or into it.
 func copyInstance(size int, out bool, do func(*memory.RAM, memory.GPA, []byte) error) (bench.Instance, error) {
-	ram, err := memory.NewRAM(ramBase, copySpan)
+	ram, err := memory.NewRAM(ramBase, uint64(spanOf(size)))
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, copySpan)
+	b := make([]byte, spanOf(size))
 	pattern(b)
 	if out {
 		err = ram.Write(ramBase, b)
 	} else {
 		clear(b[:size])
-		err = ram.Write(ramBase, make([]byte, copySpan)) // as touched as it will be
+		err = ram.Write(ramBase, make([]byte, len(b))) // as touched as it will be
 	}
 	if err != nil {
 		return nil, closeAll(err, ram.Close)
@@ -364,7 +406,7 @@ func copyInstance(size int, out bool, do func(*memory.RAM, memory.GPA, []byte) e
 
 // copyBetweenSlices is the limit of them.
 func copyBetweenSlices(size int, v value) bench.Instance {
-	b, p := make([]byte, copySpan), make([]byte, size)
+	b, p := make([]byte, spanOf(size)), make([]byte, size)
 	pattern(b)
 	each := copies(size)
 	return checked(v, func(n int) error {

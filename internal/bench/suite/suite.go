@@ -7,6 +7,9 @@
 //	engine.go     engine/*: programs of one kind each, by tier
 //	translate.go  jit/*: what translating costs
 //	memory.go     memory/*: guest RAM, as devices and loaders reach it
+//	numa.go       numa/*: guest RAM on nodes of the host
+//	alloc.go      alloc/*: what the machine allocates from
+//	dirty.go      dirty/*: logs of written pages
 //	tlb.go        tlb/*: translation of addresses
 //	block.go      block/*: disk images, and the whole virtio block device; ring.go and ring_format.go are the driver's side of that
 //	device.go     device/*: registers, interrupts, timers
@@ -26,7 +29,7 @@ import (
 
 // groups make the benchmarks, in the order in which they are listed.
 var groups = []func() []bench.Benchmark{
-	engineGroup, translateGroup, memoryGroup, tlbGroup, blockGroup, deviceGroup, systemGroup,
+	engineGroup, translateGroup, memoryGroup, numaGroup, allocGroup, dirtyGroup, tlbGroup, blockGroup, deviceGroup, systemGroup,
 	linux,
 }
 

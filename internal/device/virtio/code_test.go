@@ -38,5 +38,17 @@ func TestWritesToCodeAreNoted(t *testing.T) {
 		if n := len(code.TakeChanged()); n < 2 {
 			t.Errorf("%d pages changed: the used ring is in none", n)
 		}
+		log, err := d.RAM.TrackDirty(func() {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Do(out, in)
+		dirty := log.Take(nil)
+		for page := in.Addr &^ memory.PageMask; inside(page); page += memory.PageSize {
+			if !dirty.Has(uint64(page-d.RAM.Base()) >> memory.PageShift) {
+				t.Errorf("the page at %#x was written and is not in the log", uint64(page))
+			}
+		}
+		log.Stop()
 	})
 }

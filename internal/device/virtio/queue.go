@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/vmproject/vm/internal/memory"
+	"github.com/vmproject/vm/internal/memory/alloc"
 )
 
 // ring is one ring format over guest memory. Calls are made with Queue.mu held.
@@ -29,8 +30,8 @@ type Queue struct {
 
 	mu      sync.Mutex // taken inside the transport's and the device's mutexes; signals.mu is taken inside it
 	ring    ring
-	free    []*Chain // chains the device has returned
-	stopped bool     // reset or broken: the rings are not touched any more
+	free    alloc.Pool[Chain] // chains the device has returned
+	stopped bool              // reset or broken: the rings are not touched any more
 }
 
 // QueueConfig is where a driver put a virtqueue (virtio 1.3 §2.6).
@@ -53,6 +54,7 @@ func newQueue(ram *memory.RAM, index int, cfg QueueConfig, features uint64, s *s
 		return nil, fmt.Errorf("virtio: queue %d: %w", index, err)
 	}
 	q := &Queue{index: index, size: cfg.Size, signal: s, code: ram.Code(), ring: r}
+	q.free.Poison = func(c *Chain) { *c = Chain{id: 0xdead} } // no buffers
 	if features&FeatureRingPacked != 0 {
 		q.rings = [2]span{{cfg.Desc, uint64(cfg.Size) * descSize}, {cfg.Device, 4}}
 	} else {
@@ -84,19 +86,14 @@ func (q *Queue) Next() (*Chain, bool) {
 	if q.stopped {
 		return nil, false
 	}
-	var c *Chain
-	if n := len(q.free); n > 0 {
-		c = q.free[n-1]
-		q.free = q.free[:n-1]
-		c.reset()
-	} else {
-		c = new(Chain)
-	}
+	c := q.free.Get()
+	c.reset()
 	ok, err := q.ring.next(c)
 	if ok && err == nil {
 		return c, true
 	}
-	q.free = append(q.free, c)
+	q.free.Put(c)
+	q.noteRings() // it may have asked for a notification
 	if err != nil {
 		q.stopped = true
 		q.signal.NeedsReset(fmt.Errorf("queue %d: %w", q.index, err))
@@ -117,14 +114,19 @@ func (q *Queue) Done(c *Chain, written uint32) {
 	defer q.mu.Unlock()
 	if !q.stopped {
 		interrupt := q.ring.done(c, written)
-		for _, r := range q.rings {
-			q.code.Note(r.at, r.n)
-		}
+		q.noteRings()
 		if interrupt {
 			q.signal.queueInterrupt(q.index)
 		}
 	}
-	q.free = append(q.free, c)
+	q.free.Put(c)
+}
+
+// noteRings notes what the device writes of the rings.
+func (q *Queue) noteRings() {
+	for _, r := range q.rings {
+		q.code.Note(r.at, r.n)
+	}
 }
 
 // stop cuts the queue off from guest memory.

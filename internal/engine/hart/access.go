@@ -130,7 +130,7 @@ func (h *Hart) locate(va, n uint64, acc mmu.Access) (place, mmu.Fault) {
 // stores to it (FenceRequest.HasUnstore), so that the first one afterwards comes by here; then the page counts as changed, and an
 // entry spares the next ones the way.
 func (h *Hart) noteStore(gpa memory.GPA) {
-	if c := h.RAM.Code(); c.State(gpa) == memory.CodeWatched {
+	if c := h.RAM.Code(); c.Asked(gpa) {
 		c.Note(gpa, 1)
 	}
 }

@@ -51,7 +51,7 @@ const (
 	PollFirmware
 )
 
-// FenceRequest is what one hart asks of another: whatever of FENCE.I (Instruction), HasUnstore and Forget is set, and if
+// FenceRequest is what one hart asks of another: whatever of FENCE.I (Instruction), HasUnstore, UnstoreAll and Forget is set, and if
 // none of them is, SFENCE.VMA of Flush.
 type FenceRequest struct {
 	Instruction bool
@@ -60,6 +60,8 @@ type FenceRequest struct {
 	// HasUnstore: every store to the page of RAM at the guest physical address Unstore shall come by locate once more.
 	HasUnstore bool
 	Unstore    memory.GPA
+	// UnstoreAll: so shall every store to any page.
+	UnstoreAll bool
 	// Forget: the translator shall drop every jump target it remembers.
 	Forget bool
 }
@@ -260,10 +262,13 @@ func (h *Hart) apply(f FenceRequest) {
 	if f.HasUnstore {
 		h.unstore(f.Unstore)
 	}
+	if f.UnstoreAll {
+		h.TLB.DropAllStores()
+	}
 	if f.Forget {
 		h.TLB.ForgetAll()
 	}
-	if !f.Instruction && !f.HasUnstore && !f.Forget {
+	if !f.Instruction && !f.HasUnstore && !f.UnstoreAll && !f.Forget {
 		h.TLB.Flush(f.Flush)
 	}
 }

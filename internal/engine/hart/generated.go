@@ -31,7 +31,7 @@ func (h *Hart) Fill(va uint64, acc mmu.Access, speculative bool) (filled bool, f
 			}
 			gpa = leaf.GPA
 		}
-		if acc == mmu.Store && h.RAM.Code().State(gpa) == memory.CodeWatched {
+		if acc == mmu.Store && h.RAM.Code().Asked(gpa) {
 			return false, mmu.PageFault
 		}
 	}
@@ -84,7 +84,7 @@ func (h *Hart) UserPage(va uint64, acc mmu.Access) (gpa memory.GPA, shift uint, 
 	if !allowed || partial || !h.RAM.Contains(gpa, memory.PageSize) || h.Bus.Covers(gpa, memory.PageSize) {
 		return 0, 0, false
 	}
-	return gpa, leaf.Shift, acc != mmu.Store || h.RAM.Code().State(gpa) != memory.CodeWatched
+	return gpa, leaf.Shift, acc != mmu.Store || !h.RAM.Code().Asked(gpa)
 }
 
 // UserBlock says that U-mode may load from all of the n bytes of physical memory at gpa and store there, if page tables lead there: they are plain RAM, and no page is
@@ -95,5 +95,5 @@ func (h *Hart) UserBlock(gpa memory.GPA, n uint64) bool {
 			return false
 		}
 	}
-	return h.RAM.Contains(gpa, n) && !h.Bus.Covers(gpa, n) && !h.RAM.Code().Watched(gpa, n)
+	return h.RAM.Contains(gpa, n) && !h.Bus.Covers(gpa, n) && !h.RAM.Code().AnyAsked(gpa, n)
 }

@@ -136,6 +136,30 @@ func TestLockStepOfLess(t *testing.T) {
 	}
 }
 
+// A log of written pages has every page that any tier has written, in whatever way.
+func TestDirtyLogHasEveryStore(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		o    jit.Options
+	}{
+		{"blocks", jit.Options{CodeSize: 4 << 20}},
+		{"regions", jit.Options{CodeSize: 4 << 20, Tier: jit.TierOptimized}},
+		{"mirrors", jit.Options{CodeSize: 4 << 20, Mirror: jit.MirrorAlways}},
+		{"mirrors and regions", jit.Options{CodeSize: 4 << 20, Tier: jit.TierOptimized, Mirror: jit.MirrorAlways}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := &lockstep.Runner{New: newEngine(t, c.o), Steps: steps(), Dirty: true}
+			if err := r.RunSeeds(firstSeed(t), programs()/20); err != nil {
+				t.Fatal(err)
+			}
+			if r.Stats.DirtyPages < r.Stats.Programs {
+				t.Errorf("only %d pages were written by %d programs", r.Stats.DirtyPages, r.Stats.Programs)
+			}
+			t.Logf("%d programs, %d instructions, %d pages in logs", r.Stats.Programs, r.Stats.Instructions, r.Stats.DirtyPages)
+		})
+	}
+}
+
 func TestLockStepUserLevel(t *testing.T) {
 	seed := firstSeed(t)
 	r := &lockstep.Runner{New: newEngine(t, jit.Options{CodeSize: 4 << 20, MaxGuest: *blockFlag}), Steps: steps(), MemoryEvery: *stepFlag}

@@ -71,6 +71,7 @@ type tier struct {
 	set    RegionOptions
 	mirror Mirroring
 	queue  chan request
+	memory opt.Memory // of the region that is being made: the optimizer's
 	once   sync.Once
 	done   chan struct{}
 }
@@ -186,6 +187,8 @@ func (m *Machine) optimize(at request) {
 	if err != nil {
 		return
 	}
+	s.Memory = &m.tier.memory
+	defer s.Memory.Reset()
 	s.Known = func(off uint16) bool { return known[off] }
 	s.Loops = true
 	r := plan(s)

@@ -80,6 +80,9 @@ type Pair struct {
 	tested  State
 	ref     State
 	history history
+
+	dirty      []*dirtyLog // nil: nothing is logged
+	dirtyPages uint64      // found in logs
 }
 
 // Step runs the engine under test for about n instructions, makes the reference follow, and compares. exit and exited are what
@@ -94,7 +97,9 @@ func (p *Pair) Step(n uint64) (exit engine.Exit, exited bool, err error) {
 	}
 	p.steps++
 	if p.MemoryEvery <= 1 || p.steps%p.MemoryEvery == 0 {
-		err = p.CompareMemory()
+		if err = p.CompareMemory(); err == nil {
+			err = p.checkDirty()
+		}
 	}
 	return exit, exited, err
 }

@@ -61,6 +61,9 @@ type Runner struct {
 	// MemoryEvery is Pair.MemoryEvery, and memory is compared at the end of a program; 8 if zero, and hardly ever in user-level programs.
 	MemoryEvery uint64
 
+	// Dirty logs which pages are written (memory.DirtyLog), and compares the logs with what has changed whenever memory is compared.
+	Dirty bool
+
 	tested, reference *machine
 	clock             [2]*timebase.Clock
 
@@ -75,6 +78,7 @@ type Stats struct {
 	Stuck        uint64 // programs whose hart could do nothing any more
 	Instructions uint64
 	Steps        uint64
+	DirtyPages   uint64     // that logs had, of Runner.Dirty
 	Exceptions   [32]uint64 // by cause, as the reference took them
 	Interrupts   [16]uint64
 }
@@ -156,7 +160,7 @@ func (r *Runner) Run(p *Program) error {
 	if err := r.Close(); err != nil {
 		return errors.Join(coarse, err)
 	}
-	finest := &Runner{New: r.New, Reference: r.Reference}
+	finest := &Runner{New: r.New, Reference: r.Reference, Dirty: r.Dirty}
 	defer finest.Close()
 	if err := finest.open(); err != nil {
 		return errors.Join(coarse, err)
@@ -206,6 +210,12 @@ func (r *Runner) run(p *Program, steps func(*rand.Rand) uint64, memoryEvery uint
 	}
 	pair := &Pair{Tested: r.tested.side, Reference: r.reference.side, MemoryEvery: memoryEvery}
 	pair.SetTime(0)
+	if r.Dirty {
+		if err := pair.logDirty(); err != nil {
+			return err
+		}
+		defer pair.endDirty()
+	}
 	defer r.account(pair, pair.Reference.Hart.Stats)
 
 	h := pair.Reference.Hart
@@ -236,7 +246,7 @@ func (r *Runner) run(p *Program, steps func(*rand.Rand) uint64, memoryEvery uint
 			break
 		}
 	}
-	return pair.CompareMemory()
+	return errors.Join(pair.CompareMemory(), pair.checkDirty())
 }
 
 // account adds up the statistics of a run that is over. The hart's own go on over resets: before is what they were.
@@ -246,6 +256,7 @@ func (r *Runner) account(p *Pair, before hart.Stats) {
 	s.Programs++
 	s.Instructions += h.Instret
 	s.Steps += p.steps
+	s.DirtyPages += p.dirtyPages
 	for i := range s.Exceptions {
 		s.Exceptions[i] += h.Stats.Exceptions[i] - before.Exceptions[i]
 	}

@@ -244,6 +244,18 @@ func (t *TLB) DropStores(host uint64) {
 	}
 }
 
+// DropAllStores drops every entry for stores. Mirrors drop what may not be written any more.
+func (t *TLB) DropAllStores() {
+	t.Recheck |= t.Mirrored
+	for i := range t.Banks {
+		if b := &t.Banks[i]; b.Filled != 0 {
+			for j := range b.Store {
+				b.Store[j].Tag = EmptyTag(uint64(j))
+			}
+		}
+	}
+}
+
 // FlushAll empties every bank, those without translation too: PMP or what is behind an address has changed.
 func (t *TLB) FlushAll() {
 	t.Drop |= t.Mirrored

@@ -114,8 +114,8 @@ func (c *Compiler) walk(acc mmu.Access, leave asm.Label) {
 		c.RR(asm.MOV, asm.S64, walkTmp, pte)
 		c.RI(asm.SHR, asm.S64, walkTmp, memory.PageShift)
 		c.RM(asm.ADD, asm.S64, walkTmp, state(offCodeMap))
-		c.MI(asm.CMP, asm.S8, asm.At(walkTmp, 0), int32(memory.CodeWatched))
-		c.Jcc(asm.CondE, leave)
+		c.MI(asm.TEST, asm.S8, asm.At(walkTmp, 0), int32(memory.PageAsked))
+		c.Jcc(asm.CondNE, leave)
 	}
 	c.M(asm.INC, asm.S64, state(offWalks))
 }

@@ -294,7 +294,10 @@ func (f *finder) blocks() *Region {
 			blocks[p] = &Block{Off: p.off, Inside: p.inside}
 		}
 	}
-	r := &Region{Page: f.Page}
+	r := &Region{Page: f.Page, memory: f.Memory}
+	if r.memory == nil {
+		r.memory = &Memory{}
+	}
 	// Nearly each comes behind those that lead to it, but for ways back: what is called stands behind the call, or the first of two blocks that share one,
 	// whose instructions overlap.
 	placed := map[*Inlined]bool{}

@@ -16,6 +16,7 @@
 //	order.go     in which order it is computed
 //	live.go      where each value is needed
 //	allocate.go  where it is kept
+//	memory.go    what it is made of
 //	print.go     all that for people
 //
 // A region is entered at its head, and behind calls that it makes. It is left at many places. At each of them the guest's whole state must be in its
@@ -45,6 +46,8 @@ type Source struct {
 	Mirrored bool
 	// Loops: keep only what leads back to the head. A region without a loop is none then.
 	Loops bool
+	// Memory is what the region is made of. Nil: Go's.
+	Memory *Memory
 }
 
 // Region is a piece of code to be optimized as a whole.
@@ -65,6 +68,7 @@ type Region struct {
 
 	Slots int // private places in memory that are used
 
+	memory   *Memory
 	values   int
 	assumed  map[*Value]bool
 	mirrored bool

@@ -74,7 +74,16 @@ func (v *Value) find() *Value {
 
 func (r *Region) newValue(b *Block, k Kind, v ir.Var) *Value {
 	r.values++
-	return &Value{Kind: k, Var: v, Block: b, Reg: -1, Home: -1}
+	x := r.memory.values.New()
+	x.Kind, x.Var, x.Block, x.Reg, x.Home = k, v, b, -1, -1
+	return x
+}
+
+// newState is a copy of a state.
+func (r *Region) newState(s *State) *State {
+	c := r.memory.states.New()
+	*c = *s
+	return c
 }
 
 // leaves says that an instruction may leave the region.
@@ -136,7 +145,7 @@ func (r *Region) Build(pinned func(ir.Var) bool) {
 					b.Values = append(b.Values, s[v])
 				}
 			}
-			b.Start = &s
+			b.Start = r.newState(&s)
 		case len(b.In) == 1 && b.In[0].From.Final != nil && !b.behindLoop():
 			b.Start = b.In[0].From.Final
 		default:
@@ -149,7 +158,7 @@ func (r *Region) Build(pinned func(ir.Var) bool) {
 					s[v] = p
 				}
 			}
-			b.Start = &s
+			b.Start = r.newState(&s)
 		}
 		r.fill(b)
 	}
@@ -234,8 +243,7 @@ func (r *Region) fill(b *Block) {
 		}
 		if leaves(in.Op) {
 			if snapshot == nil {
-				c := s
-				snapshot = &c
+				snapshot = r.newState(&s)
 			}
 			v.State = snapshot
 		}
@@ -249,7 +257,7 @@ func (r *Region) fill(b *Block) {
 			snapshot = nil
 		}
 	}
-	b.Final = &s
+	b.Final = r.newState(&s)
 }
 
 // usesA says that an operation has operands.

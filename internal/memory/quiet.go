@@ -1,0 +1,97 @@
+package memory
+
+// The barrier between writing guest memory and looking whether somebody watches it, and who pays for it.
+//
+// Such a look needs the store before it to be visible first, which is the one order that no processor keeps by itself: a full barrier, and
+// three times the price of everything else in a store. So writers are of two minds. Loud, they have the barrier. Quiet, they have none, and who
+// makes a page watched has to turn them loud before: by a flag, and a system call that executes a barrier on each other thread of the
+// process as it runs (membarrier(2), private and expedited), which costs 2 µs, and 60 where another core is busy. While they are loud, watching
+// more pages costs nothing, and a guest that boots does that by the thousand. They turn quiet by themselves after quietAfter writes in
+// which nobody watched anything: those cost about what the next system call will. If not a single page is watched then, RAM is idle besides:
+// a store looks at that and at nothing else.
+//
+// Why nothing is lost. W writes bytes, reads the flags, reads the state of the page, in this order. T, with the lock: sets the flags if they are
+// not, and makes the call then; makes the page watched, which is a full barrier; and reads the bytes. Say that W finds the page not watched.
+//
+//   - W has read that it is to be loud, and has had its barrier: the usual argument, of two that each write, wait, and read.
+//   - W has read that it may be quiet, as it was before T, or somebody before T, said otherwise. The call that followed had its barrier in W's thread
+//     behind that read, or else W would have read that it is to be loud. So the bytes, written before it, are visible when the call returns, and
+//     T reads later.
+//   - W has read that it may be quiet, as it has been since T's page was watched, or T would have said otherwise. That was said with the
+//     lock, after T: so W, which reads the state of the page after that, finds it watched. It did not.
+//   - W has read that RAM is idle, and no state at all. Before T it is the second case; after T it is not idle as long as the page is watched.
+//
+// The third case needs loads in order: the flag is an acquiring load. RAM.idle is a plain one, since an atomic one is too much to be put in line, and nothing
+// is read after it. The compiler does not move a load over a store before it. The race detector would object, so under it RAM is never idle.
+//
+// unsafe: an offset in RAM has its page's byte in the map, and one behind it.
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// loud is the flag as it is when set, a bit that is among PageAsked, so that one comparison answers both questions.
+const loud = uint32(CodeWatched)
+
+// quietAfter is after how many writes without a page watched writers turn quiet. At 4 ns for each barrier they have paid for one system call then.
+const quietAfter = 1 << 14
+
+// bias is how writers are disposed.
+type bias struct {
+	loud     atomic.Uint32 // loud or 0; changes with the lock of the map
+	writes   atomic.Uint32 // that were loud since the flag was set or a page watched
+	quieting atomic.Bool   // somebody is about to make writers quiet
+	idle     *bool         // RAM.idle; written with the lock of the map
+}
+
+// quiet says that the pages of a store of at most 8 bytes, at an offset in RAM, are of no interest to anybody, after the store.
+func (c *CodeMap) quiet(off uint64) bool {
+	l := c.loud.Load()
+	return (uint32(*(*uint16)(unsafe.Add(c.first, off>>PageShift)))|l)&(uint32(PageAsked)|uint32(PageAsked)<<8) == 0
+}
+
+// order is the barrier of a loud writer between its bytes and its look.
+func (c *CodeMap) order() {
+	if c.writes.Add(1)%quietAfter != 0 { // the addition is a full barrier
+		return
+	}
+	if !c.quieting.Swap(true) {
+		// Beside the writer: the first time it may take the host milliseconds.
+		go func() {
+			defer c.quieting.Store(false)
+			if registerBarriers() == nil {
+				c.beQuiet()
+			}
+		}()
+	}
+}
+
+// beQuiet lets writers do without, unless a page has been watched just now.
+func (c *CodeMap) beQuiet() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.writes.Load() >= quietAfter {
+		c.loud.Store(0)
+		c.setIdle(c.asked == 0)
+	}
+}
+
+// beLoud comes before pages are made watched. Precondition: the lock of the map is held.
+func (c *CodeMap) beLoud() {
+	c.writes.Store(0)
+	if c.loud.Load() != 0 {
+		return
+	}
+	c.loud.Store(loud)
+	c.setIdle(false)
+	if err := barrierEverywhere(); err != nil {
+		panic("memory: a host that had membarrier has it no more: " + err.Error())
+	}
+}
+
+func (c *CodeMap) setIdle(idle bool) {
+	if !raceDetector {
+		*c.idle = idle
+	}
+}
