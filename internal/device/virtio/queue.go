@@ -15,8 +15,10 @@ type ring interface {
 	// next fills c from the next available chain; ok is false where there is none, and then notifications are on. An error
 	// means the driver broke the rules; c may be half filled.
 	next(c *Chain) (ok bool, err error)
-	// done puts a chain on the used ring and says whether the driver wants an interrupt for it.
-	done(c *Chain, written uint32) (interrupt bool)
+	// put puts a chain on the used ring, where the driver may see it from then on, or from publish on.
+	put(c *Chain, written uint32)
+	// publish makes all that was put visible and says whether the driver wants an interrupt for it.
+	publish() (interrupt bool)
 }
 
 // Queue is a virtqueue between DRIVER_OK and reset. Its methods may be called from any goroutine and never block for long.
@@ -81,6 +83,26 @@ func (q *Queue) Size() int { return int(q.size) }
 func (q *Queue) Next() (*Chain, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.next()
+}
+
+// Take is Next for as many chains as there are, up to len(into), and returns how many. Fewer than len(into) means that the driver will notify about
+// the next one, as with Next.
+func (q *Queue) Take(into []*Chain) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for n := range into {
+		c, ok := q.next()
+		if !ok {
+			return n
+		}
+		into[n] = c
+	}
+	return len(into)
+}
+
+// next is Next with mu held.
+func (q *Queue) next() (*Chain, bool) {
 	if q.stopped {
 		return nil, false
 	}
@@ -110,21 +132,44 @@ func (q *Queue) Next() (*Chain, bool) {
 // Every byte a device writes to guest memory is written before this call, which notes it for a translator, before the driver
 // hears of it; all of the Writable part, because a request that failed may have written more than it says.
 func (q *Queue) Done(c *Chain, written uint32) {
-	for _, w := range c.writes {
-		q.code.Note(w.at, w.n)
+	used := [1]Used{{c, written}}
+	q.DoneAll(used[:])
+}
+
+// Used is a chain on its way back to the driver.
+type Used struct {
+	Chain   *Chain
+	Written uint32 // bytes of the Writable part, from the start
+}
+
+// DoneAll is Done for several chains, in their order, with one interrupt at most.
+func (q *Queue) DoneAll(used []Used) {
+	if len(used) == 0 {
+		return
+	}
+	for i := range used {
+		for _, w := range used[i].Chain.writes {
+			q.code.Note(w.at, w.n)
+		}
 	}
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	interrupt := false
 	if !q.stopped {
-		interrupt := q.ring.done(c, written)
+		for i := range used {
+			q.ring.put(used[i].Chain, used[i].Written)
+		}
+		interrupt = q.ring.publish()
 		for _, r := range q.rings {
 			q.code.Note(r.at, r.n)
 		}
-		if interrupt {
-			q.signal.queueInterrupt(q.index)
-		}
 	}
-	q.free = append(q.free, c)
+	for i := range used {
+		q.free = append(q.free, used[i].Chain)
+	}
+	if interrupt {
+		q.signal.queueInterrupt(q.index) // before unlocking: a queue that is stopped does not interrupt
+	}
+	q.mu.Unlock()
 }
 
 // stop cuts the queue off from guest memory.
