@@ -183,7 +183,7 @@ func (m *Machine) addDisks(bc *board.Config) error {
 			return err
 		}
 		m.disks = append(m.disks, img)
-		dev, err := blk.New(img, blk.Options{Sector: d.Sector, ID: fmt.Sprintf("disk%d", i), Log: m.log})
+		dev, err := blk.New(img, blk.Options{Sector: d.Sector, Queues: m.cfg.CPUs, ID: fmt.Sprintf("disk%d", i), Log: m.log})
 		if err != nil {
 			return fmt.Errorf("disk %s: %w", d.Path, err)
 		}

@@ -24,7 +24,12 @@ func compare(ctx context.Context, o options, g *guest, work []*row) (failed int,
 		}
 	}()
 	machines := []*peer.Machine{peer.VM(o.vm, o.engine, o.memory)}
-	if o.qemu != "" {
+	switch {
+	case o.base != "":
+		base := peer.VM(o.base, o.engine, o.memory)
+		base.Name = "base"
+		machines = append(machines, base)
+	case o.qemu != "":
 		path, err := exec.LookPath(o.qemu)
 		if err != nil {
 			return 0, fmt.Errorf("%w: it is in Debian's package qemu-system-misc; -qemu '' leaves it out", err)
@@ -128,7 +133,7 @@ func report(w io.Writer, work []*row) {
 		case ratio < r.floor:
 			verdict = "below"
 		}
-		other := "qemu"
+		other := "the other"
 		if r.sectors {
 			other = "512"
 		}

@@ -26,6 +26,7 @@ import (
 // options are the flags.
 type options struct {
 	vm, qemu, engine string
+	base             string // another vm in QEMU's place
 	dir              string // for images; empty: the system's temporary folder
 	rounds, memory   int
 	seconds          int
@@ -38,6 +39,7 @@ func main() {
 	o := options{run: regexp.MustCompile("")}
 	flag.StringVar(&o.vm, "vm", "bin/vm", "the vm `binary`")
 	flag.StringVar(&o.qemu, "qemu", "qemu-system-riscv64", "the QEMU `binary`; empty leaves it out")
+	flag.StringVar(&o.base, "base", "", "another vm `binary` to compare with, in place of QEMU")
 	flag.StringVar(&o.engine, "engine", "", "vm's `engine`; empty: its own choice")
 	flag.StringVar(&o.dir, "dir", "", "the `folder` for images; empty: the system's for temporary files")
 	flag.IntVar(&o.rounds, "n", 3, "rounds; the median counts")

@@ -122,7 +122,7 @@ func (m *MMIO) Store(off uint64, size int, v uint64) {
 			m.e.notify(uint32(v))
 			return
 		case mmioAck:
-			m.e.signals.acknowledge(uint8(v))
+			m.e.signals.acknowledge(uint32(v))
 			return
 		}
 	}

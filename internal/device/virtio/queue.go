@@ -27,7 +27,7 @@ type Queue struct {
 	size   uint16
 	signal *signals
 	code   *memory.CodeMap
-	rings  [2]span // what the device writes of the rings
+	rings  []memory.Span // what the device writes of the rings
 
 	mu      sync.Mutex // taken inside the transport's and the device's mutexes; signals.mu is taken inside it
 	ring    ring
@@ -56,9 +56,9 @@ func newQueue(ram *memory.RAM, index int, cfg QueueConfig, features uint64, s *s
 	}
 	q := &Queue{index: index, size: cfg.Size, signal: s, code: ram.Code(), ring: r}
 	if features&FeatureRingPacked != 0 {
-		q.rings = [2]span{{cfg.Desc, uint64(cfg.Size) * descSize}, {cfg.Device, 4}}
+		q.rings = []memory.Span{{At: cfg.Desc, N: uint64(cfg.Size) * descSize}, {At: cfg.Device, N: 4}}
 	} else {
-		q.rings[0] = span{cfg.Device, usedRing + uint64(cfg.Size)*8 + 2}
+		q.rings = []memory.Span{{At: cfg.Device, N: usedRing + uint64(cfg.Size)*8 + 2}}
 	}
 	return q, nil
 }
@@ -89,16 +89,17 @@ func (q *Queue) Next() (*Chain, bool) {
 // Take is Next for as many chains as there are, up to len(into), and returns how many. Fewer than len(into) means that the driver will notify about
 // the next one, as with Next.
 func (q *Queue) Take(into []*Chain) int {
+	n := 0
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	for n := range into {
+	for ; n < len(into); n++ {
 		c, ok := q.next()
 		if !ok {
-			return n
+			break
 		}
 		into[n] = c
 	}
-	return len(into)
+	q.mu.Unlock()
+	return n
 }
 
 // next is Next with mu held.
@@ -148,9 +149,7 @@ func (q *Queue) DoneAll(used []Used) {
 		return
 	}
 	for i := range used {
-		for _, w := range used[i].Chain.writes {
-			q.code.Note(w.at, w.n)
-		}
+		q.code.NoteAll(used[i].Chain.writes)
 	}
 	q.mu.Lock()
 	interrupt := false
@@ -159,9 +158,7 @@ func (q *Queue) DoneAll(used []Used) {
 			q.ring.put(used[i].Chain, used[i].Written)
 		}
 		interrupt = q.ring.publish()
-		for _, r := range q.rings {
-			q.code.Note(r.at, r.n)
-		}
+		q.code.NoteAll(q.rings)
 	}
 	for i := range used {
 		q.free = append(q.free, used[i].Chain)
