@@ -124,6 +124,11 @@ type Span struct {
 // NoteAll is Note for what has been written to several places.
 func (c *CodeMap) NoteAll(written []Span) {
 	c.barrier.Add(0)
+	c.NoteBehind(written)
+}
+
+// NoteBehind is NoteAll behind an atomic read-modify-write of the caller's, which came after all that was written: that is the barrier.
+func (c *CodeMap) NoteBehind(written []Span) {
 	for _, w := range written {
 		c.note(w.At, w.N)
 	}

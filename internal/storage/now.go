@@ -12,7 +12,9 @@ type Prompt interface {
 }
 
 // ReadvNow implements [Prompt].
-func (m *memImage) ReadvNow(bufs [][]byte, off int64) (bool, error) { return true, m.ReadvAt(bufs, off) }
+func (m *memImage) ReadvNow(bufs [][]byte, off int64) (bool, error) {
+	return true, m.ReadvAt(bufs, off)
+}
 
 // WritevNow implements [Prompt].
 func (m *memImage) WritevNow(bufs [][]byte, off int64) (bool, error) {

@@ -43,7 +43,7 @@ const (
 	headerBase  = ramBase + 0x3000
 	statusBase  = ramBase + 0x4000
 	bufferBase  = ramBase + 0x1_0000
-	driverBytes = 1 << 20
+	driverBytes = 4 << 20
 )
 
 // Types of requests.
@@ -63,7 +63,7 @@ type disk struct {
 }
 
 func newDisk(img storage.Image, kind uint32, size, depth int, packed bool) (*disk, error) {
-	dev, err := blk.New(img, blk.Options{Sector: size})
+	dev, err := blk.New(img, blk.Options{Sector: min(size, 4096)})
 	if err != nil {
 		return nil, err
 	}
@@ -181,6 +181,11 @@ func (d *disk) do(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// seek has request i be about another place of the image, in bytes.
+func (d *disk) seek(i int, off int64) error {
+	return d.ram.Store64(headerBase+memory.GPA(16*i+8), uint64(off/512))
 }
 
 // forget makes it visible that a request has not been done.

@@ -17,7 +17,8 @@ type ring interface {
 	next(c *Chain) (ok bool, err error)
 	// put puts a chain on the used ring, where the driver may see it from then on, or from publish on.
 	put(c *Chain, written uint32)
-	// publish makes all that was put visible and says whether the driver wants an interrupt for it.
+	// publish makes all that was put visible and says whether the driver wants an interrupt for it. The last thing that it or put has written was by an
+	// atomic swap.
 	publish() (interrupt bool)
 }
 
@@ -158,7 +159,7 @@ func (q *Queue) DoneAll(used []Used) {
 			q.ring.put(used[i].Chain, used[i].Written)
 		}
 		interrupt = q.ring.publish()
-		q.code.NoteAll(q.rings)
+		q.code.NoteBehind(q.rings)
 	}
 	for i := range used {
 		q.free = append(q.free, used[i].Chain)
