@@ -10,6 +10,7 @@ import (
 	"log"
 	"math"
 	"os/exec"
+	"path/filepath"
 	"slices"
 
 	"github.com/vmproject/vm/internal/bench/peer"
@@ -39,13 +40,13 @@ func compare(ctx context.Context, o options, g *guest, work []*row) (failed int,
 	for _, m := range machines {
 		var disks []peer.RawDisk
 		for _, sector := range []int{512, 4096} {
-			path, err := g.newImage(fmt.Sprintf("%s-%d", m.Name, sector), imageBytes)
+			path, err := newImage(filepath.Join(g.scratch, fmt.Sprintf("%s-%d", m.Name, sector)), imageBytes)
 			if err != nil {
 				return 0, err
 			}
 			disks = append(disks, peer.RawDisk{Path: path, Sector: sector})
 		}
-		s, err := g.boot(ctx, m, disks...)
+		s, err := g.boot(ctx, m, disks)
 		if err != nil {
 			return 0, err
 		}

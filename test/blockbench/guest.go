@@ -76,8 +76,7 @@ func prepare(ctx context.Context, scratch string) (*guest, error) {
 }
 
 // newImage makes a raw image of so many bytes with something in each of them, which is in the host's page cache then.
-func (g *guest) newImage(name string, size int64) (string, error) {
-	name = filepath.Join(g.scratch, name)
+func newImage(name string, size int64) (string, error) {
 	f, err := os.Create(name)
 	if err != nil {
 		return "", err
@@ -101,9 +100,9 @@ type session struct {
 	process *peer.Process
 }
 
-// boot starts a machine. Its disks under test are /dev/vdb and what follows.
-func (g *guest) boot(ctx context.Context, m *peer.Machine, disks ...peer.RawDisk) (*session, error) {
-	p, err := peer.Start(m.Boot(peer.Boot{Kernel: g.Kernel, Initrd: g.initrd, Append: bootArgs, Disk: g.debian, More: disks}))
+// boot starts a machine, with more arguments. Its disks under test are /dev/vdb and what follows.
+func (g *guest) boot(ctx context.Context, m *peer.Machine, disks []peer.RawDisk, more ...string) (*session, error) {
+	p, err := peer.Start(append(m.Boot(peer.Boot{Kernel: g.Kernel, Initrd: g.initrd, Append: bootArgs, Disk: g.debian, More: disks}), more...))
 	if err != nil {
 		return nil, err
 	}

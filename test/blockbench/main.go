@@ -1,8 +1,9 @@
 // Command blockbench measures disks in a guest: dd and Debian's fio, in vm and in QEMU's qemu-system-riscv64 with the same kernel, files and image, on one hart,
-// and vm's disks with sectors of 512 and of 4096 bytes.
+// and vm's disks with sectors of 512 and of 4096 bytes. Or it has fio verify what it wrote, over every kind of image and both sizes.
 //
 //	make bench-block                       # everything, three rounds
 //	make bench-block ARGS='-run qd32 -n 5' # some of it
+//	make fio                               # fio --verify
 //
 // Both machines are up all the time, and take turns row by row: of two idle guests none disturbs the other, and a host that is slow for a minute is slow
 // for both. It needs Debian's packages e2fsprogs and qemu-system-misc, and vm's default image; Debian's fio for riscv64 comes by apt, once, into
@@ -30,6 +31,7 @@ type options struct {
 	dir              string // for images; empty: the system's temporary folder
 	rounds, memory   int
 	seconds          int
+	verify, quick    bool
 	run              *regexp.Regexp
 }
 
@@ -45,6 +47,8 @@ func main() {
 	flag.IntVar(&o.rounds, "n", 3, "rounds; the median counts")
 	flag.IntVar(&o.memory, "m", 512, "guest memory in `MiB`")
 	flag.IntVar(&o.seconds, "s", 2, "`seconds` of one measurement with fio")
+	flag.BoolVar(&o.verify, "verify", false, "have fio verify what it writes, instead of measuring")
+	flag.BoolVar(&o.quick, "quick", false, "with -verify: a few MiB of each")
 	flag.Func("run", "only rows whose name matches the `pattern`", func(s string) (err error) {
 		o.run, err = regexp.Compile(s)
 		return err
@@ -71,6 +75,9 @@ func run(ctx context.Context, o options) error {
 	g, err := prepare(ctx, scratch)
 	if err != nil {
 		return err
+	}
+	if o.verify {
+		return verify(ctx, o, g)
 	}
 	work := selected(rows(o.seconds), o.run)
 	if len(work) == 0 {

@@ -54,8 +54,31 @@ func rows(seconds int) []*row {
 		{name: "sector/read/one", floor: 5, read: fioBytes, sectors: true, command: fio(seconds, "--rw=randread --bs=@SECTOR@ --direct=1 --ioengine=psync")},
 		{name: "sector/write/one", floor: 5, read: fioBytes, sectors: true, command: fio(seconds, "--rw=randwrite --bs=@SECTOR@ --direct=1 --ioengine=psync")},
 		{name: "sector/read/1M", floor: 1, read: fioBytes, sectors: true, command: fio(seconds, "--rw=read --bs=1M --direct=1")},
+		{name: "sector/database", floor: 1.5, read: pagesWritten, sectors: true, command: database},
 		{name: "sector/write/1M", floor: 1, read: fioBytes, sectors: true, command: fio(seconds, "--rw=write --bs=1M --direct=1")},
 	}
+}
+
+// database is a store of pages of 4096 bytes, which are written in place, at random, each by itself and durable (O_DSYNC). A page that is torn by a loss of power must
+// be known somewhere else: where a sector is smaller than a page, it is written to a journal first, in the same way. Where a sector is a page, none is torn.
+const database = `fio() { /usr/bin/fio --filename=@DISK@ --size=64M --bs=4K --direct=1 --sync=dsync --ioengine=psync --number_ios=1500 --randrepeat=1 --minimal "$@"; }; ` +
+	`[ @SECTOR@ = 4096 ] || fio --name=journal --rw=write --offset=128M; fio --name=pages --rw=randwrite`
+
+// pagesWritten is how many pages a second were written to their place, in the time of all jobs.
+func pagesWritten(out string) (float64, error) {
+	pages, ms := 0.0, 0.0
+	for line := range strings.Lines(out) {
+		n, err := fioField(line, 0)
+		if err != nil {
+			return 0, err
+		}
+		t, err := fioField(line, 3)
+		if err != nil {
+			return 0, err
+		}
+		pages, ms = n/4, ms+t
+	}
+	return pages / ms * 1000, nil
 }
 
 // on is the row's command on a disk.
