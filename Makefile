@@ -4,6 +4,8 @@
 # make stress  stress-ng in the guest for five minutes
 # make bench  the figures of SPECIFICATION.md
 # make bench-engine  vm and QEMU side by side
+# make bench-block  disks in a guest, vm and QEMU side by side
+# make fio  fio verifies what it wrote in a guest, over every kind of image
 # make perf-gate BASE=REV  is it slower than that?
 
 GO      ?= go
@@ -11,7 +13,7 @@ VM      := bin/vm
 SOURCES := $(shell find . -name '*.go' -o -name '*.s' -o -name '*.sh') go.mod go.sum
 export CGO_ENABLED = 0
 
-.PHONY: run build test tools lint cross unit unit-allocdebug race boot stress lockstep-boot fuzz bench bench-engine perf-gate perf-gate-proof baseline clean
+.PHONY: run build test tools lint cross unit unit-allocdebug race boot stress lockstep-boot fuzz bench bench-engine bench-block fio perf-gate perf-gate-proof baseline clean
 
 run: build
 	$(VM) run
@@ -94,6 +96,16 @@ bench: build
 bench-engine: build
 	@.ci/tools gcc-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-system-misc
 	$(GO) run ./test/enginebench -vm $(VM) $(ARGS)
+
+# dd and fio in vm and QEMU, and sectors of 4096 bytes against those of 512; ARGS='-run qd32 -n 5' for less, or more, of it.
+bench-block: build
+	@.ci/tools qemu-system-misc
+	$(GO) run ./test/blockbench -vm $(VM) $(ARGS)
+
+# fio --verify over every kind of image and both sizes of sectors: minutes, and Debian's fio has to be fetched, so it is not a part of make test.
+# ARGS=-quick for a few MiB of each.
+fio: build
+	$(GO) run ./test/blockbench -vm $(VM) -verify $(ARGS)
 
 # Whether the files as they are, or HEAD=REV, are slower than BASE=REV: see docs/PERFORMANCE_MONITORING.md. ARGS as test/perfgate has them.
 perf-gate:

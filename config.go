@@ -107,6 +107,8 @@ type Disk struct {
 	Snapshot bool // writes are discarded when the machine ends
 	Sector   int  // logical sector in bytes: 512 (default) or 4096
 	MMIO     bool // on virtio-mmio instead of PCI
+	Queues   int  // request queues, of which the guest uses one a hart: 1 to 64; default one for each of CPUs
+	Limits   DiskLimits
 }
 
 // File puts a host file or folder into the guest.

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +41,7 @@ type Machine struct {
 	payload  *payload
 	board    *board.Board
 	disks    []storage.Image
+	blocks   []*blk.Device    // of the disks
 	terminal *console.Console // the resizable one; nil without the interactive user space
 	ports    *console.Console // between the guest's init and the host; nil without user space
 	input    *input           // of the console; nil with a command
@@ -195,10 +197,11 @@ func (m *Machine) addDisks(bc *board.Config) error {
 			return err
 		}
 		m.disks = append(m.disks, img)
-		dev, err := blk.New(img, blk.Options{Sector: d.Sector, ID: fmt.Sprintf("disk%d", i), Log: m.log})
+		dev, err := blk.New(img, blk.Options{Sector: d.Sector, Queues: cmp.Or(d.Queues, m.cfg.CPUs), Limits: d.Limits.device(), ID: fmt.Sprintf("disk%d", i), Log: m.log})
 		if err != nil {
 			return fmt.Errorf("disk %s: %w", d.Path, err)
 		}
+		m.blocks = append(m.blocks, dev)
 		if d.MMIO {
 			bc.MMIO = append(bc.MMIO, dev)
 		} else {

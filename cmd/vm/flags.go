@@ -67,7 +67,7 @@ func (f *countFlag) String() string { return strconv.Itoa(int(*f)) }
 
 func (*countFlag) Type() string { return "N" }
 
-// disksFlag is FILE[,format=raw][,readonly][,snapshot][,sector=512|4096][,bus=pci|mmio], repeatable. Two commas in FILE stand for one.
+// disksFlag is FILE[,format=raw][,readonly][,snapshot][,sector=512|4096][,bus=pci|mmio][,queues=N][,[read-|write-]iops=N[/BURST]][,[read-|write-]bps=N[/BURST]], repeatable. Two commas in FILE stand for one.
 type disksFlag []vm.Disk
 
 func (f *disksFlag) Set(s string) error {
@@ -103,6 +103,16 @@ func parseDisk(s string) (vm.Disk, error) {
 			d.Sector, _ = strconv.Atoi(value) // one of two known numbers
 		case field == "bus=pci", field == "bus=mmio":
 			d.MMIO = value == "mmio"
+		case key == "queues":
+			var n countFlag
+			if err := n.Set(value); err != nil {
+				return vm.Disk{}, fmt.Errorf("queues=%s: %w", value, err)
+			}
+			d.Queues = int(n)
+		case diskRates[key] != nil:
+			if err := setDiskRate(&d, key, value); err != nil {
+				return vm.Disk{}, err
+			}
 		case key == "bus":
 			return vm.Disk{}, fmt.Errorf("a bus called %q is not known: pci and mmio are", value)
 		case key == "format":
@@ -110,7 +120,7 @@ func parseDisk(s string) (vm.Disk, error) {
 		case key == "sector":
 			return vm.Disk{}, fmt.Errorf("a sector of %q bytes is not possible: 512 and 4096 are", value)
 		default:
-			return vm.Disk{}, fmt.Errorf("%q is not known: write FILE[,format=raw][,readonly][,snapshot][,sector=512|4096][,bus=pci|mmio], and two commas for one in FILE", field)
+			return vm.Disk{}, fmt.Errorf("%q is not known: write FILE[,format=raw][,readonly][,snapshot][,sector=512|4096][,bus=pci|mmio][,queues=N][,iops=N][,bps=N], and two commas for one in FILE", field)
 		}
 	}
 	return d, nil

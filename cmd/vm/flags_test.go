@@ -63,6 +63,28 @@ func TestDisksFlag(t *testing.T) {
 	}
 }
 
+func TestDiskLimitOptions(t *testing.T) {
+	rate := func(n, burst int64) vm.DiskLimit { return vm.DiskLimit{Requests: vm.Rate{PerSecond: n, Burst: burst}} }
+	for in, want := range map[string]vm.Disk{
+		"a,queues=3":           {Path: "a", Queues: 3},
+		"a,iops=500":           {Path: "a", Limits: vm.DiskLimits{Total: rate(500, 0)}},
+		"a,read-iops=2k/8K":    {Path: "a", Limits: vm.DiskLimits{Read: rate(2048, 8192)}},
+		"a,write-iops=1/1":     {Path: "a", Limits: vm.DiskLimits{Write: rate(1, 1)}},
+		"a,bps=20M,readonly":   {Path: "a", ReadOnly: true, Limits: vm.DiskLimits{Total: vm.DiskLimit{Bytes: vm.Rate{PerSecond: 20 << 20}}}},
+		"a,read-bps=1G/1T":     {Path: "a", Limits: vm.DiskLimits{Read: vm.DiskLimit{Bytes: vm.Rate{PerSecond: 1 << 30, Burst: 1 << 40}}}},
+		"a,write-bps=1,iops=2": {Path: "a", Limits: vm.DiskLimits{Write: vm.DiskLimit{Bytes: vm.Rate{PerSecond: 1}}, Total: rate(2, 0)}},
+	} {
+		if got, err := parseDisk(in); err != nil || got != want {
+			t.Errorf("%q: %+v, %v; want %+v", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"a,iops", "a,iops=", "a,iops=0", "a,iops=-1", "a,bps=1X", "a,bps=9999999T", "a,iops=1/", "a,iops=1/0", "a,bps=1/2/3", "a,queues=0", "a,queues"} {
+		if d, err := parseDisk(in); err == nil {
+			t.Errorf("%q: no error, %+v", in, d)
+		}
+	}
+}
+
 func TestFilesFlag(t *testing.T) {
 	var f filesFlag
 	for _, in := range []string{"a", "./b:/etc/b", "c:d:/e"} {

@@ -148,13 +148,34 @@ func (c *CodeMap) AnyAsked(gpa GPA, n uint64) bool {
 	return false
 }
 
-// Note says that the n bytes at a have been written, or are about to be by a hart.
-func (c *CodeMap) Note(a GPA, n uint64) {
-	if n == 0 {
-		return
-	}
+// Span is a range of guest memory: N bytes at At.
+type Span struct {
+	At GPA
+	N  uint64
+}
+
+// NoteAll is Note for what has been written to several places.
+func (c *CodeMap) NoteAll(written []Span) {
 	if c.loud.Load() != 0 {
 		c.order()
+	}
+	for _, w := range written {
+		c.note(w.At, w.N)
+	}
+}
+
+// Note says that the n bytes at a have been written, or are about to be by a hart.
+func (c *CodeMap) Note(a GPA, n uint64) {
+	if c.loud.Load() != 0 {
+		c.order()
+	}
+	c.note(a, n)
+}
+
+// note is behind the barrier.
+func (c *CodeMap) note(a GPA, n uint64) {
+	if n == 0 {
+		return
 	}
 	end := uint64(a) + min(n-1, ^uint64(a)) // the last byte, at most that of the address space
 	first, last := uint64(a)>>PageShift, end>>PageShift

@@ -18,7 +18,8 @@ type file struct {
 	readOnly bool
 
 	// What the file system turned out not to support: not asked again.
-	noPunch, noZero atomic.Bool
+	noPunch, noZero       atomic.Bool
+	noReadNow, noWriteNow atomic.Bool
 }
 
 func newFile(f *os.File, size int64, readOnly bool) *file {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // makeDisk makes a raw image with an ext4 file system that holds one file.
@@ -77,6 +78,27 @@ func TestDiskSnapshot(t *testing.T) {
 	vm(t, nil, "run", "-d", disk+",snapshot", "--", "sh", "-c", readWrite).expect(t, 0, "host data\n512\n")
 	if digest(t, disk) != before {
 		t.Fatal("a snapshot disk was written")
+	}
+}
+
+// A disk is as slow as its limit says, at least, and a machine ends while its requests wait.
+func TestDiskLimits(t *testing.T) {
+	disk := makeDisk(t, 512)
+	began := time.Now()
+	vm(t, nil, "run", "-d", disk+",readonly,read-bps=1M/256K", "--", "sh", "-c", "dd if=/dev/vda of=/dev/null bs=256k count=8 2>/dev/null && echo read").expect(t, 0, "read\n")
+	if took := time.Since(began); took < 1700*time.Millisecond {
+		t.Errorf("2 MiB at 1 MiB a second took %v", took)
+	}
+	// The first read would take a quarter of an hour.
+	vm(t, nil, "run", "-d", disk+",readonly,bps=1K", "--", "sh", "-c", "dd if=/dev/vda of=/dev/null bs=1M count=1 & sleep 1; exit 3").expect(t, 3, "")
+}
+
+// Every hart has a queue of its own.
+func TestDiskQueues(t *testing.T) {
+	disk := makeDisk(t, 4096)
+	for options, want := range map[string]string{"": "4\n", ",queues=2": "2\n", ",queues=1,bus=mmio": "1\n"} {
+		vm(t, nil, "run", "-c", "4", "-d", disk+",sector=4096"+options, "--", "sh", "-c",
+			"for i in 1 2 3 4; do dd if=/dev/vda of=/dev/null bs=64k 2>/dev/null & done; wait; ls /sys/block/vda/mq | wc -l").expect(t, 0, want)
 	}
 }
 

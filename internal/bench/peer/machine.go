@@ -19,7 +19,15 @@ type Machine struct {
 type Boot struct {
 	Kernel, Initrd string
 	Append         string
-	Disk           string // a raw image; what is written to it is forgotten. Empty: none
+	Disk           string    // a raw image; what is written to it is forgotten. Empty: none
+	More           []RawDisk // behind it
+}
+
+// RawDisk is a raw image that is written to.
+type RawDisk struct {
+	Path    string
+	Sector  int    // logical, in bytes
+	Options string // of vm's -d, each with its comma; QEMU has none of them
 }
 
 // User is a start of the default guest's own user space (package userland), with the devices that it wants.
@@ -48,6 +56,9 @@ func VM(path, engine string, memory int) *Machine {
 		args := append(m.vm(path, engine), "-k", b.Kernel, "-i", b.Initrd, "-a", b.Append, "--no-reboot")
 		if b.Disk != "" {
 			args = append(args, "-d", commas(b.Disk)+",snapshot")
+		}
+		for _, d := range b.More {
+			args = append(args, "-d", commas(d.Path)+",sector="+strconv.Itoa(d.Sector)+d.Options)
 		}
 		return args
 	}
@@ -79,6 +90,11 @@ func QEMU(path string, memory int) *Machine {
 		args := append(machine(), "-serial", "stdio", "-kernel", b.Kernel, "-initrd", b.Initrd, "-append", b.Append)
 		if b.Disk != "" {
 			args = append(args, "-drive", "if=none,id=disk,format=raw,snapshot=on,file="+commas(b.Disk), "-device", "virtio-blk-pci,drive=disk")
+		}
+		for i, d := range b.More {
+			id := "more" + strconv.Itoa(i)
+			args = append(args, "-drive", "if=none,id="+id+",format=raw,file="+commas(d.Path),
+				"-device", fmt.Sprintf("virtio-blk-pci,drive=%s,logical_block_size=%d,physical_block_size=4096", id, d.Sector))
 		}
 		return args
 	}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/vmproject/vm/internal/bench"
+	"github.com/vmproject/vm/internal/device/virtio/blk"
+	"github.com/vmproject/vm/internal/memory"
 	"github.com/vmproject/vm/internal/storage"
 )
 
@@ -91,6 +93,11 @@ func blockGroup() []bench.Benchmark {
 		all = append(all, b.virtio(false)...)
 	}
 	all = append(all, backends[0].virtio(true)...) // rings know nothing of images
+	all = append(all, backends[0].bandwidth()...)
+	all = append(all, bench.Benchmark{
+		Name: "block/validate", Unit: bench.NsPerOp, Doc: "The check that every request of a disk passes; which ones it refuses is known",
+		Setup: func(*bench.Env) (bench.Instance, error) { return validateInstance() },
+	})
 	for _, l := range []struct {
 		name string
 		size int
@@ -144,6 +151,139 @@ func (b backend) virtio(packed bool) []bench.Benchmark {
 		}
 	}
 	return all
+}
+
+// requestSizes are those of which the bandwidth is measured.
+var requestSizes = []struct {
+	name string
+	size int
+}{{"4K", 4 << 10}, {"16K", 16 << 10}, {"64K", 64 << 10}, {"256K", 256 << 10}, {"1M", 1 << 20}}
+
+// bandwidth is single requests of several sizes, beside copies of the same between memory of the same kinds.
+func (b backend) bandwidth() []bench.Benchmark {
+	var all []bench.Benchmark
+	for _, c := range requestSizes {
+		limit := "block/limit/same/" + c.name
+		for _, do := range []struct {
+			name string
+			kind uint32
+		}{{"read", blkIn}, {"write", blkOut}} {
+			all = append(all, bench.Benchmark{
+				Name: "block/virtio/" + b.name + "/" + do.name + "/bandwidth/" + c.name, Unit: bench.BytesPerSec, Limit: limit,
+				Doc: "Requests of so many bytes through the virtio block device, one behind another and one at a time, with " + b.doc + "; the last one's data is compared",
+				Setup: func(env *bench.Env) (bench.Instance, error) {
+					img, err := b.open(env)
+					if err != nil {
+						return nil, err
+					}
+					return sequentialInstance(img, do.kind, c.size)
+				},
+			})
+		}
+		all = append(all, bench.Benchmark{
+			Name: limit, Unit: bench.BytesPerSec, Doc: "copy() of so many bytes from a slice to the same place in guest RAM, one behind another; the last one is compared",
+			Setup: func(*bench.Env) (bench.Instance, error) { return sameCopy(c.size) },
+		})
+	}
+	return all
+}
+
+// sequentialInstance measures requests that go through the image from its start to its end and again, one at a time. The driver's buffer is always the same.
+func sequentialInstance(img storage.Image, kind uint32, size int) (bench.Instance, error) {
+	content, err := fill(img)
+	if err != nil {
+		return nil, closeAll(err, img.Close)
+	}
+	d, err := newDisk(img, kind, size, 1, false)
+	if err != nil {
+		return nil, closeAll(err, img.Close)
+	}
+	got, want := make([]byte, size), make([]byte, size)
+	round := byte(0)
+	return bench.Sampled(func(ctx context.Context, n int) (float64, error) {
+		last := place(n-1, size)
+		clear(got)
+		if kind == blkOut {
+			round++
+			for i := range got {
+				got[i] = byte(i) ^ round
+			}
+			copy(want, got)
+		} else {
+			copy(want, content[last:])
+		}
+		if err := errors.Join(d.forget(), d.ram.Write(d.buffer(0), got)); err != nil {
+			return 0, err
+		}
+		began := time.Now()
+		for i := range n {
+			if err := errors.Join(d.seek(0, place(i, size)), d.do(ctx)); err != nil {
+				return 0, err
+			}
+		}
+		took := max(time.Since(began), 1)
+		if err := d.done(); err != nil {
+			return 0, err
+		}
+		if kind == blkIn {
+			err = d.ram.Read(d.buffer(0), got)
+		} else {
+			err = img.ReadvAt([][]byte{got}, last)
+		}
+		if err == nil && !bytes.Equal(got, want) {
+			err = errors.New("the image and guest memory differ")
+		}
+		return perSecond(size)(n, took), err
+	}, d.close, img.Close), nil
+}
+
+// sameCopy copies what is one behind another in a slice as large as an image to the place in RAM where a driver has its buffer.
+func sameCopy(size int) (bench.Instance, error) {
+	ram, err := memory.NewRAM(ramBase, driverBytes)
+	if err != nil {
+		return nil, err
+	}
+	p, err := ram.Slice(bufferBase, uint64(size))
+	if err != nil {
+		return nil, closeAll(err, ram.Close)
+	}
+	b := make([]byte, imageBytes)
+	pattern(b)
+	return checked(perSecond(size), func(n int) error {
+		for i := range n {
+			copy(p, b[place(i, size):])
+		}
+		return nil
+	}, func(n int) error {
+		last := place(n-1, size)
+		if !bytes.Equal(p, b[last:last+int64(size)]) {
+			return errors.New("what was copied is not what is there")
+		}
+		clear(p)
+		return nil
+	}, ram.Close), nil
+}
+
+// validateInstance measures the check of a request.
+func validateInstance() (bench.Instance, error) {
+	const each = 1 << 10
+	d, err := blk.New(storage.NewMemory(1<<20), blk.Options{Sector: 4096})
+	if err != nil {
+		return nil, err
+	}
+	refused := 0
+	return checked(nanoseconds(each), func(n int) error {
+		refused = 0
+		for range n {
+			refused += d.Checks(each)
+		}
+		return nil
+	}, func(n int) error {
+		if want := n * each / 16; refused != want {
+			return fmt.Errorf("%d requests were refused, want %d", refused, want)
+		}
+		return nil
+	}), nil
 }
 
 // place is where in an image the request with a number is.

@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/vmproject/vm/internal/device"
 	"github.com/vmproject/vm/internal/device/virtio"
@@ -42,7 +43,7 @@ const (
 	headerBase  = ramBase + 0x3000
 	statusBase  = ramBase + 0x4000
 	bufferBase  = ramBase + 0x1_0000
-	driverBytes = 1 << 20
+	driverBytes = 4 << 20
 )
 
 // Types of requests.
@@ -55,14 +56,14 @@ const (
 type disk struct {
 	ram   *memory.RAM
 	dev   *virtio.MMIO
-	wake  chan struct{} // capacity 1: there was an interrupt
+	irq   interrupt
 	ring  ringFormat
 	depth int // requests at a time
 	size  int // bytes of a request
 }
 
 func newDisk(img storage.Image, kind uint32, size, depth int, packed bool) (*disk, error) {
-	dev, err := blk.New(img, blk.Options{Sector: size})
+	dev, err := blk.New(img, blk.Options{Sector: min(size, 4096)})
 	if err != nil {
 		return nil, err
 	}
@@ -70,18 +71,11 @@ func newDisk(img storage.Image, kind uint32, size, depth int, packed bool) (*dis
 	if err != nil {
 		return nil, err
 	}
-	d := &disk{ram: ram, wake: make(chan struct{}, 1), ring: &splitRing{ram: ram, depth: depth}, depth: depth, size: size}
+	d := &disk{ram: ram, irq: interrupt{wake: make(chan struct{}, 1)}, ring: &splitRing{ram: ram, depth: depth}, depth: depth, size: size}
 	if packed {
 		d.ring = &packedRing{ram: ram, depth: depth}
 	}
-	d.dev = virtio.NewMMIO(ram, dev, device.LineFunc(func(level bool) {
-		if level {
-			select {
-			case d.wake <- struct{}{}:
-			default:
-			}
-		}
-	}), nil)
+	d.dev = virtio.NewMMIO(ram, dev, device.LineFunc(d.irq.set), nil)
 	if err := d.requests(kind); err != nil {
 		return nil, closeAll(err, ram.Close)
 	}
@@ -136,6 +130,42 @@ func (d *disk) start() error {
 	return nil
 }
 
+// interrupt is a wire that somebody waits for, who does not sleep if it has been raised already.
+type interrupt struct {
+	raised, waits atomic.Bool
+	wake          chan struct{} // capacity 1: it was raised while somebody waited
+}
+
+func (i *interrupt) set(level bool) {
+	if !level {
+		return
+	}
+	i.raised.Store(true)
+	if i.waits.Load() {
+		select {
+		case i.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// wait returns when it has been raised since the last time.
+func (i *interrupt) wait(ctx context.Context) error {
+	if i.raised.Swap(false) {
+		return nil
+	}
+	i.waits.Store(true)
+	defer i.waits.Store(false)
+	for !i.raised.Swap(false) {
+		select {
+		case <-i.wake:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
 // do makes all requests, and returns when the device has done them.
 func (d *disk) do(ctx context.Context) error {
 	if err := d.ring.offer(); err != nil {
@@ -143,16 +173,19 @@ func (d *disk) do(ctx context.Context) error {
 	}
 	d.dev.Store(mmioQueueNotify, 4, 0)
 	for {
-		select {
-		case <-d.wake:
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := d.irq.wait(ctx); err != nil {
+			return err
 		}
 		d.dev.Store(mmioInterruptACK, 4, d.dev.Load(mmioInterruptStatus, 4))
 		if used, err := d.ring.used(); err != nil || used {
 			return err
 		}
 	}
+}
+
+// seek has request i be about another place of the image, in bytes.
+func (d *disk) seek(i int, off int64) error {
+	return d.ram.Store64(headerBase+memory.GPA(16*i+8), uint64(off/512))
 }
 
 // forget makes it visible that a request has not been done.

@@ -107,10 +107,14 @@ func (l liar) ReadvAt(bufs [][]byte, off int64) error {
 
 func TestAWrongDiskIsAnError(t *testing.T) {
 	for name, setup := range map[string]func(storage.Image) (bench.Instance, error){
-		"read":         func(img storage.Image) (bench.Instance, error) { return imageRead(img, 4096) },
-		"write":        func(img storage.Image) (bench.Instance, error) { return imageWrite(img, 4096) },
-		"virtio read":  func(img storage.Image) (bench.Instance, error) { return virtioInstance(img, blkIn, 512, 1, false) },
-		"virtio write": func(img storage.Image) (bench.Instance, error) { return virtioInstance(img, blkOut, 512, 1, true) },
+		"read":  func(img storage.Image) (bench.Instance, error) { return imageRead(img, 4096) },
+		"write": func(img storage.Image) (bench.Instance, error) { return imageWrite(img, 4096) },
+		"virtio read": func(img storage.Image) (bench.Instance, error) {
+			return virtioInstance(img, blkIn, 512, 1, false)
+		},
+		"virtio write": func(img storage.Image) (bench.Instance, error) {
+			return virtioInstance(img, blkOut, 512, 1, true)
+		},
 	} {
 		i, err := setup(liar{storage.NewMemory(imageBytes)})
 		if err != nil {

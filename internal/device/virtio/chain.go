@@ -20,13 +20,7 @@ type Chain struct {
 	descs uint16 // ring slots the chain takes (packed ring)
 	bytes uint64 // total length so far
 
-	writes []span // where Writable is: a device may cut that up
-}
-
-// span is a range of guest memory.
-type span struct {
-	at memory.GPA
-	n  uint64
+	writes []memory.Span // where Writable is: a device may cut that up
 }
 
 // Descriptor flags, the same in both ring formats (virtio 1.3 §2.7.5, §2.8.13).
@@ -79,7 +73,7 @@ func (c *Chain) add(ram *memory.RAM, addr uint64, n uint32, flags uint16) error 
 	}
 	if flags&descWrite != 0 {
 		c.Writable = append(c.Writable, b)
-		c.writes = append(c.writes, span{memory.GPA(addr), uint64(n)})
+		c.writes = append(c.writes, memory.Span{At: memory.GPA(addr), N: uint64(n)})
 		return nil
 	}
 	if len(c.Writable) != 0 {

@@ -6,26 +6,32 @@ package virtio
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/vmproject/vm/internal/device"
 	"github.com/vmproject/vm/internal/memory"
 )
 
 // endpoint holds the state behind the registers. Lock order: endpoint.mu, the device's own, Queue.mu, signals.mu.
+//
+// The registers of a request's way, the notification and the interrupt status, do not take mu: harts with a queue each would wait
+// for one another there.
 type endpoint struct {
 	signals *signals
 	ram     *memory.RAM
 	dev     Device
 	offered uint64
 
-	mu        sync.Mutex // register accesses and all calls into dev
-	accepted  uint64     // features the driver wrote
-	devSel    uint32     // which 32 bits of the features the registers show
-	drvSel    uint32
-	queueSel  uint32
-	queues    []queueRegs
-	activated bool
+	live atomic.Pointer[[]*Queue] // from DRIVER_OK to reset, then nil; replaced, never changed
+
+	mu       sync.Mutex // the other registers and all other calls into dev
+	accepted uint64     // features the driver wrote
+	devSel   uint32     // which 32 bits of the features the registers show
+	drvSel   uint32
+	queueSel uint32
+	queues   []queueRegs
 }
 
 // queueRegs is one queue's registers.
@@ -94,14 +100,14 @@ func (e *endpoint) activate() {
 	for i := range e.queues {
 		live[i] = e.queues[i].live
 	}
-	e.activated = true
-	e.dev.Activate(e.accepted, live, e.signals)
+	e.dev.Activate(e.accepted, slices.Clone(live), e.signals)
+	e.live.Store(&live)
 }
 
 // reset is a reset by the driver or of the machine. When it returns neither device nor queues touch guest memory.
 func (e *endpoint) reset() {
+	e.live.Store(nil)
 	e.dev.Reset()
-	e.activated = false
 	for i := range e.queues {
 		q := &e.queues[i]
 		if q.live != nil {
@@ -158,15 +164,22 @@ func (e *endpoint) enableQueue() {
 
 // disableQueue stops the selected queue for good: its device sees it as empty.
 func (e *endpoint) disableQueue() {
-	if q := e.queue(); q != nil && q.live != nil {
-		q.live.stop()
-		q.live = nil
+	q := e.queue()
+	if q == nil || q.live == nil {
+		return
+	}
+	q.live.stop()
+	q.live = nil
+	if live := e.live.Load(); live != nil {
+		less := slices.Clone(*live)
+		less[e.queueSel] = nil
+		e.live.Store(&less)
 	}
 }
 
-// notify is an available buffer notification (§2.3).
+// notify is an available buffer notification (§2.3). It is called without mu.
 func (e *endpoint) notify(n uint32) {
-	if e.activated && uint64(n) < uint64(len(e.queues)) && e.queues[n].live != nil {
+	if live := e.live.Load(); live != nil && uint64(n) < uint64(len(*live)) && (*live)[n] != nil {
 		e.dev.Notify(int(n))
 	}
 }

@@ -12,6 +12,13 @@ import (
 // MMIOSize is the size in bytes of one device's registers: 256 bytes of the transport's, then configuration space.
 const MMIOSize = 0x1000
 
+// Registers that do not take the transport's mutex.
+const (
+	mmioNotify    = 0x050
+	mmioInterrupt = 0x060
+	mmioAck       = 0x064
+)
+
 const (
 	mmioMagic   = 0x74726976 // "virt"
 	mmioVersion = 2
@@ -33,9 +40,6 @@ var mmioRegisters = [mmioConfig / 4]register{
 	0x034 / 4: {4, mmioQueueMax, nil},      // QueueSizeMax
 	0x038 / 4: {4, nil, mmioQueueSize},     // QueueSize
 	0x044 / 4: {4, queueReady, mmioEnable}, // QueueReady
-	0x050 / 4: {4, nil, (*endpoint).notify},
-	0x060 / 4: {4, func(e *endpoint) uint32 { return uint32(e.signals.pending()) }, nil},
-	0x064 / 4: {4, nil, func(e *endpoint, v uint32) { e.signals.acknowledge(uint8(v)) }},
 	0x070 / 4: {4, loadStatus, func(e *endpoint, v uint32) { e.setStatus(uint8(v)) }},
 	0x080 / 4: address(false, descArea),
 	0x084 / 4: address(true, descArea),
@@ -96,6 +100,9 @@ func NewMMIO(ram *memory.RAM, dev Device, line device.Line, log *slog.Logger) *M
 
 // Load implements [device.Device].
 func (m *MMIO) Load(off uint64, size int) uint64 {
+	if off == mmioInterrupt && size == 4 {
+		return uint64(m.e.signals.pending())
+	}
 	m.e.mu.Lock()
 	defer m.e.mu.Unlock()
 	if off >= mmioConfig {
@@ -109,6 +116,16 @@ func (m *MMIO) Load(off uint64, size int) uint64 {
 
 // Store implements [device.Device].
 func (m *MMIO) Store(off uint64, size int, v uint64) {
+	if size == 4 {
+		switch off {
+		case mmioNotify:
+			m.e.notify(uint32(v))
+			return
+		case mmioAck:
+			m.e.signals.acknowledge(uint32(v))
+			return
+		}
+	}
 	m.e.mu.Lock()
 	defer m.e.mu.Unlock()
 	if off >= mmioConfig {

@@ -36,6 +36,7 @@ type packedRing struct {
 	usedPos   uint16 // where the next used descriptor goes
 	usedWrap  bool
 	inFlight  uint16 // descriptors taken and not yet used
+	moved     uint16 // descriptors used since the driver was asked last whether it wants an interrupt
 }
 
 func newPackedRing(ram *memory.RAM, cfg QueueConfig, features uint64) (ring, error) {
@@ -141,7 +142,8 @@ func (r *packedRing) table(c *Chain, addr uint64, length uint32) error {
 	return nil
 }
 
-func (r *packedRing) done(c *Chain, written uint32) bool {
+// put makes the chain visible at once: a driver that polls need not wait for the others.
+func (r *packedRing) put(c *Chain, written uint32) {
 	d := int(r.usedPos) * descSize
 	var flags uint32
 	if r.usedWrap {
@@ -151,7 +153,7 @@ func (r *packedRing) done(c *Chain, written uint32) bool {
 		flags |= descWrite
 	}
 	r.desc.put32(d+packedLen, written)
-	// Releases the length and the data, and orders the suppression read below after itself.
+	// Releases the length and the data, and orders the suppression read of publish after itself.
 	r.desc.store32(d+packedIDFlags, uint32(c.id)|flags<<16)
 	r.usedPos += c.descs
 	if r.usedPos >= r.size {
@@ -159,7 +161,13 @@ func (r *packedRing) done(c *Chain, written uint32) bool {
 		r.usedWrap = !r.usedWrap
 	}
 	r.inFlight -= c.descs
-	return r.wantsInterrupt(c.descs)
+	r.moved += c.descs
+}
+
+func (r *packedRing) publish() bool {
+	n := r.moved
+	r.moved = 0
+	return r.wantsInterrupt(n)
 }
 
 // wantsInterrupt reads the driver's event suppression after the used position has moved on by n descriptors.

@@ -174,19 +174,18 @@ func (p *PCI) Connect(intx device.Line) { p.e.signals.line = intx }
 // Load implements [pci.Function].
 func (p *PCI) Load(_ int, off uint64, size int) uint64 {
 	e := p.e
+	at := off % pciPage
+	if off == pciISR {
+		return uint64(e.signals.acknowledge(0xFF)) // reading clears (§4.1.4.5)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	at := off % pciPage
 	switch off - at {
 	case pciCommon:
 		if size == 8 { // the text asks for two accesses of 32 bits; be lenient
 			return e.loadCommon(at, 4) | e.loadCommon(at+4, 4)<<32
 		}
 		return e.loadCommon(at, size)
-	case pciISR:
-		if at == 0 {
-			return uint64(e.signals.acknowledge(0xFF)) // reading clears (§4.1.4.5)
-		}
 	case pciConfig:
 		return e.loadConfig(at, size)
 	}
@@ -197,9 +196,15 @@ func (p *PCI) Load(_ int, off uint64, size int) uint64 {
 func (p *PCI) Store(_ int, off uint64, size int, v uint64) {
 	v &= ^uint64(0) >> (64 - 8*size)
 	e := p.e
+	at := off % pciPage
+	if off-at == pciNotify {
+		if at%notifyScale == 0 {
+			e.notify(uint32(at / notifyScale))
+		}
+		return
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	at := off % pciPage
 	switch off - at {
 	case pciCommon:
 		if size == 8 {
@@ -210,10 +215,6 @@ func (p *PCI) Store(_ int, off uint64, size int, v uint64) {
 		e.storeCommon(at, size, uint32(v))
 	case pciConfig:
 		e.storeConfig(at, size, v)
-	case pciNotify:
-		if at%notifyScale == 0 {
-			e.notify(uint32(at / notifyScale))
-		}
 	}
 }
 

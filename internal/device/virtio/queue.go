@@ -16,8 +16,11 @@ type ring interface {
 	// next fills c from the next available chain; ok is false where there is none, and then notifications are on. An error
 	// means the driver broke the rules; c may be half filled.
 	next(c *Chain) (ok bool, err error)
-	// done puts a chain on the used ring and says whether the driver wants an interrupt for it.
-	done(c *Chain, written uint32) (interrupt bool)
+	// put puts a chain on the used ring, where the driver may see it from then on, or from publish on.
+	put(c *Chain, written uint32)
+	// publish makes all that was put visible and says whether the driver wants an interrupt for it. The last thing that it or put has written was by an
+	// atomic swap.
+	publish() (interrupt bool)
 }
 
 // Queue is a virtqueue between DRIVER_OK and reset. Its methods may be called from any goroutine and never block for long.
@@ -26,7 +29,7 @@ type Queue struct {
 	size   uint16
 	signal *signals
 	code   *memory.CodeMap
-	rings  [2]span // what the device writes of the rings
+	rings  []memory.Span // what the device writes of the rings
 
 	mu      sync.Mutex // taken inside the transport's and the device's mutexes; signals.mu is taken inside it
 	ring    ring
@@ -56,9 +59,9 @@ func newQueue(ram *memory.RAM, index int, cfg QueueConfig, features uint64, s *s
 	q := &Queue{index: index, size: cfg.Size, signal: s, code: ram.Code(), ring: r}
 	q.free.Poison = func(c *Chain) { *c = Chain{id: 0xdead} } // no buffers
 	if features&FeatureRingPacked != 0 {
-		q.rings = [2]span{{cfg.Desc, uint64(cfg.Size) * descSize}, {cfg.Device, 4}}
+		q.rings = []memory.Span{{At: cfg.Desc, N: uint64(cfg.Size) * descSize}, {At: cfg.Device, N: 4}}
 	} else {
-		q.rings[0] = span{cfg.Device, usedRing + uint64(cfg.Size)*8 + 2}
+		q.rings = []memory.Span{{At: cfg.Device, N: usedRing + uint64(cfg.Size)*8 + 2}}
 	}
 	return q, nil
 }
@@ -83,6 +86,27 @@ func (q *Queue) Size() int { return int(q.size) }
 func (q *Queue) Next() (*Chain, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.next()
+}
+
+// Take is Next for as many chains as there are, up to len(into), and returns how many. Fewer than len(into) means that the driver will notify about
+// the next one, as with Next.
+func (q *Queue) Take(into []*Chain) int {
+	n := 0
+	q.mu.Lock()
+	for ; n < len(into); n++ {
+		c, ok := q.next()
+		if !ok {
+			break
+		}
+		into[n] = c
+	}
+	q.mu.Unlock()
+	return n
+}
+
+// next is Next with mu held.
+func (q *Queue) next() (*Chain, bool) {
 	if q.stopped {
 		return nil, false
 	}
@@ -107,27 +131,44 @@ func (q *Queue) Next() (*Chain, bool) {
 // Every byte a device writes to guest memory is written before this call, which notes it for a translator, before the driver
 // hears of it; all of the Writable part, because a request that failed may have written more than it says.
 func (q *Queue) Done(c *Chain, written uint32) {
-	for _, w := range c.writes {
-		q.code.Note(w.at, w.n)
+	used := [1]Used{{c, written}}
+	q.DoneAll(used[:])
+}
+
+// Used is a chain on its way back to the driver.
+type Used struct {
+	Chain   *Chain
+	Written uint32 // bytes of the Writable part, from the start
+}
+
+// DoneAll is Done for several chains, in their order, with one interrupt at most.
+func (q *Queue) DoneAll(used []Used) {
+	if len(used) == 0 {
+		return
+	}
+	for i := range used {
+		q.code.NoteAll(used[i].Chain.writes)
 	}
 	q.mu.Lock()
-	defer q.mu.Unlock()
+	interrupt := false
 	if !q.stopped {
-		interrupt := q.ring.done(c, written)
-		q.noteRings()
-		if interrupt {
-			q.signal.queueInterrupt(q.index)
+		for i := range used {
+			q.ring.put(used[i].Chain, used[i].Written)
 		}
+		interrupt = q.ring.publish()
+		q.noteRings()
 	}
-	q.free.Put(c)
+	for i := range used {
+		q.free.Put(used[i].Chain)
+	}
+	if interrupt {
+		q.signal.queueInterrupt(q.index) // before unlocking: a queue that is stopped does not interrupt
+	}
+	q.mu.Unlock()
 }
 
 // noteRings notes what the device writes of the rings.
-func (q *Queue) noteRings() {
-	for _, r := range q.rings {
-		q.code.Note(r.at, r.n)
-	}
-}
+func (q *Queue) noteRings() { q.code.NoteAll(q.rings) }
 
 // stop cuts the queue off from guest memory.
 func (q *Queue) stop() {

@@ -6,6 +6,7 @@ package virtio
 import (
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/vmproject/vm/internal/device"
 )
@@ -20,10 +21,12 @@ const (
 type signals struct {
 	log *slog.Logger
 
+	// isr changes with mu held. It is read without: of a request's way there are two looks at it, and most find nothing to do.
+	isr atomic.Uint32
+
 	mu         sync.Mutex // innermost: only Line.Set is called with it held
 	line       device.Line
 	status     uint8
-	isr        uint8
 	generation uint8 // of the configuration space
 }
 
@@ -60,36 +63,39 @@ func (s *signals) NeedsReset(why error) {
 }
 
 // queueInterrupt says that queue n has used buffers. With one wire for all, n does not matter; with MSI-X it picks the vector.
+//
+// Where the bit is set already the driver has yet to read and clear it, and looks at the rings after that: it finds what the caller has
+// published before it looked here.
 func (s *signals) queueInterrupt(int) {
+	if s.isr.Load()&isrQueue != 0 {
+		return
+	}
 	s.mu.Lock()
 	s.raise(isrQueue)
 	s.mu.Unlock()
 }
 
 // raise sets interrupt status bits. mu is held.
-func (s *signals) raise(bits uint8) {
-	if s.isr == 0 {
+func (s *signals) raise(bits uint32) {
+	if s.isr.Or(bits) == 0 {
 		s.line.Set(true)
 	}
-	s.isr |= bits
 }
 
 // pending is the interrupt status.
-func (s *signals) pending() uint8 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.isr
-}
+func (s *signals) pending() uint32 { return s.isr.Load() }
 
 // acknowledge clears interrupt status bits and returns them as they were.
-func (s *signals) acknowledge(bits uint8) uint8 {
+func (s *signals) acknowledge(bits uint32) uint32 {
+	if s.isr.Load() == 0 { // another device on the wire, or another hart was first
+		return 0
+	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	old := s.isr
-	s.isr &^= bits
-	if old != 0 && s.isr == 0 {
+	old := s.isr.And(^bits)
+	if old != 0 && old&^bits == 0 {
 		s.line.Set(false)
 	}
+	s.mu.Unlock()
 	return old
 }
 
@@ -117,8 +123,7 @@ func (s *signals) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status = 0
-	if s.isr != 0 {
-		s.isr = 0
+	if s.isr.Swap(0) != 0 {
 		s.line.Set(false)
 	}
 }

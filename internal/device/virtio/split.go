@@ -30,7 +30,8 @@ type splitRing struct {
 
 	nextAvail uint16 // index of the next available entry to take
 	seenAvail uint16 // the last avail.idx read: entries before it are ours to read
-	nextUsed  uint16 // used.idx
+	nextUsed  uint16 // what used.idx is going to be
+	published uint16 // used.idx
 }
 
 func newSplitRing(ram *memory.RAM, cfg QueueConfig, features uint64) (ring, error) {
@@ -139,16 +140,21 @@ func (r *splitRing) walk(c *Chain, head uint16) error {
 	}
 }
 
-func (r *splitRing) done(c *Chain, written uint32) bool {
+func (r *splitRing) put(c *Chain, written uint32) {
 	e := usedRing + 8*int(r.nextUsed&(r.size-1))
 	r.used.put32(e, uint32(c.id))
 	r.used.put32(e+4, written)
 	r.nextUsed++
-	// One word: flags (zero) and idx. Releases the entry and the data, and orders the suppression read below after itself.
+}
+
+func (r *splitRing) publish() bool {
+	n := r.nextUsed - r.published
+	r.published = r.nextUsed
+	// One word: flags (zero) and idx. Releases the entries and the data, and orders the suppression read below after itself.
 	r.used.store32(usedFlags, uint32(r.nextUsed)<<16)
 	if r.eventIdx {
-		// §2.7.7.2: interrupt when idx passes used_event; here idx moves by one.
-		return r.avail.load16(availRing+2*int(r.size)) == r.nextUsed-1
+		// §2.7.7.2: interrupt when idx passes used_event.
+		return r.nextUsed-r.avail.load16(availRing+2*int(r.size))-1 < n
 	}
 	return r.avail.load16(availFlags)&availNoInterrupt == 0
 }

@@ -37,9 +37,10 @@ const (
 // MaxQueueSize is the largest virtqueue either ring format has (virtio 1.3 §2.7).
 const MaxQueueSize = 32768
 
-// Device is one virtio device behind a transport. The transport calls Activate, Notify, ConfigLoad/ConfigStore and Reset
-// one at a time (it holds its own mutex), from hart goroutines, so none may block on I/O: work that can wait runs on the
-// device's own goroutine and calls Queue.Done from there.
+// Device is one virtio device behind a transport. The transport calls Activate, ConfigLoad/ConfigStore and Reset one at a time (it
+// holds its own mutex), and Notify without it: from several harts at once, beside the others, and late, when Reset has
+// returned. All of them come from hart goroutines, so none may block on I/O: work that can wait runs on the device's own
+// goroutine and calls Queue.Done from there.
 type Device interface {
 	// Type is the virtio device ID.
 	Type() uint32
@@ -55,7 +56,7 @@ type Device interface {
 	// Activate hands over negotiated features and the live queues (nil for one the driver left disabled) at DRIVER_OK. The
 	// slice is the device's to keep. Buffers may be waiting already: a driver may fill a queue before DRIVER_OK and not notify.
 	Activate(features uint64, queues []*Queue, t Transport)
-	// Notify says that the driver put buffers on queue n, which is live.
+	// Notify says that the driver put buffers on queue n, which was live.
 	Notify(n int)
 	// Reset stops all work: afterwards the device touches neither the queues it was given before nor guest memory. Queues still
 	// work while Reset runs. It may wait for requests in flight on the host, and is called even when Activate was not.

@@ -155,7 +155,7 @@ func TestResetWithRequestsInFlight(t *testing.T) {
 	if n := img.most.Load(); n != workers {
 		t.Errorf("%d reads at once, want %d", n, workers)
 	}
-	live, reset := dev.live, make(chan struct{})
+	live, reset := dev.live.Load(), make(chan struct{})
 	go func() {
 		dev.Reset()
 		close(reset)
@@ -194,22 +194,6 @@ func TestResetWithRequestsInFlight(t *testing.T) {
 	}
 	dev.Reset()   // again
 	dev.Notify(0) // and a late notification
-}
-
-// One request as a worker does it.
-func BenchmarkServeRead4K(b *testing.B) {
-	d := newDevice(b, storage.NewMemory(1<<20), 512)
-	readable := [][]byte{header(typeIn, 8)}
-	writable := [][]byte{make([]byte, 4096), make([]byte, 1)}
-	c := &virtio.Chain{Readable: make([][]byte, 1), Writable: make([][]byte, 2)}
-	var r request
-	b.ReportAllocs()
-	b.SetBytes(4096)
-	for b.Loop() {
-		copy(c.Readable, readable)
-		copy(c.Writable, writable)
-		r.serve(d, allFeatures, c)
-	}
 }
 
 // The whole round trip: ring, wake-up of a worker, image, ring, interrupt.

@@ -1,6 +1,6 @@
 package blk
 
-// Requests: what a chain asks for (virtio 1.3 §5.2.6), the checks it must pass, and its way to the image.
+// Requests: what a chain asks for (virtio 1.3 §5.2.6), taken apart, and those that are neither a read nor a write carried out.
 //
 // The guest may change a chain's bytes while it is looked at, so whatever decides something is copied once and judged by the copy.
 
@@ -18,6 +18,7 @@ const (
 	typeGetID       = 8
 	typeDiscard     = 11
 	typeWriteZeroes = 13
+	numKinds        = typeWriteZeroes + 1
 )
 
 // status is the byte that ends a request.
@@ -31,20 +32,22 @@ const (
 
 // kind is one type of request.
 type kind struct {
-	do      func(d *Device, r *request) error
-	out, in bool   // it may carry data for the device, for the driver
-	changes bool   // it is refused on a read-only disk, and durable at once without FeatureFlush
-	needs   uint64 // the feature it comes with
+	known     bool
+	do        func(s *session, r *request, w *scratch) error // of those that job.transfer does not do
+	out, in   bool                                           // it may carry data for the device, for the driver
+	onSectors bool                                           // the data is the disk's
+	changes   bool                                           // it is refused on a read-only disk, and durable at once without FeatureFlush
+	needs     uint64                                         // the feature it comes with
 }
 
 // kinds are the requests by type; the others are not supported.
-var kinds = [...]kind{
-	typeIn:          {do: (*Device).read, in: true},
-	typeOut:         {do: (*Device).write, out: true, changes: true},
-	typeFlush:       {do: (*Device).flush},
-	typeGetID:       {do: (*Device).getID, in: true},
-	typeDiscard:     {do: (*Device).discard, out: true, changes: true, needs: FeatureDiscard},
-	typeWriteZeroes: {do: (*Device).writeZeroes, out: true, changes: true, needs: FeatureWriteZeroes},
+var kinds = [numKinds]kind{
+	typeIn:          {known: true, in: true, onSectors: true},
+	typeOut:         {known: true, out: true, onSectors: true, changes: true},
+	typeFlush:       {known: true, do: (*session).flush},
+	typeGetID:       {known: true, do: (*session).getID, in: true},
+	typeDiscard:     {known: true, do: (*session).discard, out: true, changes: true, needs: FeatureDiscard},
+	typeWriteZeroes: {known: true, do: (*session).writeZeroes, out: true, changes: true, needs: FeatureWriteZeroes},
 }
 
 const (
@@ -56,20 +59,14 @@ const (
 
 // request is one request taken apart.
 type request struct {
-	typ         uint32
-	sector      Sector
-	out, in     [][]byte // data, without header and status
-	outLen      int64
-	inLen       int64
-	block       int64 // unit in bytes of positions and lengths
-	segments    [maxDiscardSegments]segment
-	segmentData [maxDiscardSegments * segmentSize]byte
-}
-
-// segment is one range of a discard or write-zeroes request.
-type segment struct {
-	off, n int64 // bytes
-	flags  uint32
+	chain   *virtio.Chain
+	end     *byte // where its status goes
+	typ     uint32
+	verdict status // of the checks: it is carried out if that is statusOK
+	sector  Sector
+	out, in [][]byte // data, without header and status
+	outLen  uint64
+	inLen   uint64
 }
 
 // refusal is an error for which the device, not the host, is to answer.
@@ -82,31 +79,26 @@ const (
 	unsupported = refusal(statusUnsup)
 )
 
-// serve carries out the request in c and returns how many bytes of its writable part are defined: all of them.
-// Preconditions: c has a writable part; r is used by one request at a time.
-func (r *request) serve(d *Device, features uint64, c *virtio.Chain) uint32 {
-	end := r.parseStatus(c)
-	err := error(invalid)
+// parse takes a chain apart, and checks the request. ok is false where it leaves no byte for the status.
+func (r *request) parse(rules *rules, c *virtio.Chain) (ok bool) {
+	if len(c.Writable) == 0 {
+		return false
+	}
+	r.chain = c
+	r.parseStatus(c)
 	if r.parseHeader(c) {
-		err = d.execute(features, r)
+		r.verdict = rules.check(r.typ, r.sector, r.outLen, r.inLen)
+	} else {
+		r.verdict = statusIOErr
 	}
-	st := statusOK
-	if err != nil {
-		// The status lies behind the data and the used length covers both: leave nothing undefined in between.
-		for _, b := range r.in {
-			clear(b)
-		}
-		st = d.statusOf(err)
-	}
-	*end = byte(st)
-	return uint32(r.inLen) + 1
+	return true
 }
 
 // parseStatus splits the last writable byte from the data before it.
-func (r *request) parseStatus(c *virtio.Chain) *byte {
+func (r *request) parseStatus(c *virtio.Chain) {
 	last := len(c.Writable) - 1
 	b := c.Writable[last]
-	end := &b[len(b)-1]
+	r.end = &b[len(b)-1]
 	r.in = c.Writable
 	if len(b) == 1 {
 		r.in = r.in[:last]
@@ -114,7 +106,6 @@ func (r *request) parseStatus(c *virtio.Chain) *byte {
 		r.in[last] = b[:len(b)-1]
 	}
 	r.inLen = total(r.in)
-	return end
 }
 
 // parseHeader splits the header from the data behind it; the driver may cut both anywhere (§2.7.4.1).
@@ -136,84 +127,70 @@ func (r *request) parseHeader(c *virtio.Chain) bool {
 	return n == headerSize
 }
 
-func total(bufs [][]byte) int64 {
-	n := int64(0)
+func total(bufs [][]byte) uint64 {
+	n := uint64(0)
 	for _, b := range bufs {
-		n += int64(len(b))
+		n += uint64(len(b))
 	}
 	return n
 }
 
-// execute checks the request's shape and does it.
-func (d *Device) execute(features uint64, r *request) error {
-	if r.typ >= uint32(len(kinds)) {
-		return unsupported
+// onSectors says that it is a read or a write that is to be carried out.
+func (r *request) onSectors() bool { return r.verdict == statusOK && kinds[r.typ].onSectors }
+
+// data is what a read or a write moves.
+func (r *request) data() ([][]byte, uint64) {
+	if r.typ == typeOut {
+		return r.out, r.outLen
 	}
+	return r.in, r.inLen
+}
+
+// finish writes the status, and returns what goes back to the driver: all of its writable part is defined.
+func (r *request) finish(st status) virtio.Used {
+	if st != statusOK {
+		// The status lies behind the data and the used length covers both: leave nothing undefined in between.
+		for _, b := range r.in {
+			clear(b)
+		}
+	}
+	*r.end = byte(st)
+	return virtio.Used{Chain: r.chain, Written: uint32(r.inLen) + 1}
+}
+
+// scratch is room for one request at a time.
+type scratch struct {
+	segments [maxDiscardSegments]segment
+	data     [maxDiscardSegments * segmentSize]byte
+}
+
+// segment is one range of a discard or write-zeroes request.
+type segment struct {
+	off, n int64 // bytes
+	flags  uint32
+}
+
+// execute does a request that has passed the checks and is neither a read nor a write.
+func (s *session) execute(r *request, w *scratch) error {
 	k := &kinds[r.typ]
-	switch {
-	case k.do == nil || features&k.needs != k.needs:
-		return unsupported
-	case !k.out && r.outLen != 0, !k.in && r.inLen != 0:
-		return invalid
-	case k.changes && d.img.ReadOnly():
-		return invalid // §5.2.6.2
-	}
-	// A driver that does not know of logical blocks works in sectors.
-	r.block = sectorSize
-	if features&FeatureBlkSize != 0 {
-		r.block = d.block
-	}
-	if err := k.do(d, r); err != nil {
+	if err := k.do(s, r, w); err != nil {
 		return err
 	}
-	if k.changes && features&FeatureFlush == 0 {
-		return d.img.Flush() // §5.2.6.2: a driver that cannot flush gets a write-through cache
+	return s.settle(k)
+}
+
+// settle ends a request of a kind that has been carried out (§5.2.6.2): a driver that cannot flush gets a write-through cache.
+func (s *session) settle(k *kind) error {
+	if k.changes && s.features&FeatureFlush == 0 {
+		return s.dev.img.Flush()
 	}
 	return nil
 }
 
-// statusOf is what the driver hears of an error. The host's first one is also told to the log; a guest can provoke any number.
-func (d *Device) statusOf(err error) status {
-	if r, ok := err.(refusal); ok {
-		return status(r)
-	}
-	if !d.failed.Swap(true) {
-		d.log.Warn("disk I/O failed; the guest is told, further errors are not shown", "error", err)
-	}
-	return statusIOErr
-}
+func (s *session) flush(*request, *scratch) error { return s.dev.img.Flush() }
 
-// place is the range of n bytes at a sector in the image, whole logical blocks inside the disk.
-func (d *Device) place(r *request, at Sector, n int64) (off int64, err error) {
-	if at > d.capacity || n > (d.capacity-at).bytes() {
-		return 0, invalid
-	}
-	if off = at.bytes(); off%r.block != 0 || n%r.block != 0 {
-		return 0, invalid
-	}
-	return off, nil
-}
-
-func (d *Device) read(r *request) error {
-	off, err := d.place(r, r.sector, r.inLen)
-	if err != nil {
-		return err
-	}
-	return d.img.ReadvAt(r.in, off)
-}
-
-func (d *Device) write(r *request) error {
-	off, err := d.place(r, r.sector, r.outLen)
-	if err != nil {
-		return err
-	}
-	return d.img.WritevAt(r.out, off)
-}
-
-func (d *Device) flush(*request) error { return d.img.Flush() }
-
-func (d *Device) getID(r *request) error {
-	id := d.id[:]
+func (s *session) getID(r *request, _ *scratch) error {
+	id := s.dev.id[:]
 	for _, b := range r.in {
 		n := copy(b, id)
 		id = id[n:]
@@ -222,27 +199,27 @@ func (d *Device) getID(r *request) error {
 	return nil
 }
 
-func (d *Device) discard(r *request) error {
-	segments, err := d.parseSegments(r, maxDiscardSegments, maxDiscardSectors, 0)
+func (s *session) discard(r *request, w *scratch) error {
+	segments, err := s.parseSegments(r, w, maxDiscardSegments, maxDiscardSectors, 0)
 	if err != nil {
 		return err
 	}
 	for i := range segments {
-		if err := d.img.Discard(segments[i].off, segments[i].n); err != nil {
+		if err := s.dev.img.Discard(segments[i].off, segments[i].n); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (d *Device) writeZeroes(r *request) error {
-	segments, err := d.parseSegments(r, maxWriteZeroesSegments, maxWriteZeroesSectors, segmentUnmap)
+func (s *session) writeZeroes(r *request, w *scratch) error {
+	segments, err := s.parseSegments(r, w, maxWriteZeroesSegments, maxWriteZeroesSectors, segmentUnmap)
 	if err != nil {
 		return err
 	}
 	for i := range segments {
-		s := &segments[i]
-		if err := d.img.WriteZeroes(s.off, s.n, s.flags&segmentUnmap != 0); err != nil {
+		g := &segments[i]
+		if err := s.dev.img.WriteZeroes(g.off, g.n, g.flags&segmentUnmap != 0); err != nil {
 			return err
 		}
 	}
@@ -251,26 +228,22 @@ func (d *Device) writeZeroes(r *request) error {
 
 // parseSegments copies and checks the ranges of a request, all before the first is acted on. An unknown flag is not supported
 // (§5.2.6.2).
-func (d *Device) parseSegments(r *request, most int, limit Sector, flags uint32) ([]segment, error) {
-	if r.outLen == 0 || r.outLen%segmentSize != 0 || r.outLen > int64(most*segmentSize) {
+func (s *session) parseSegments(r *request, w *scratch, most int, limit Sector, flags uint32) ([]segment, error) {
+	if r.outLen == 0 || r.outLen%segmentSize != 0 || r.outLen > uint64(most*segmentSize) {
 		return nil, invalid
 	}
-	data := r.segmentData[:0]
+	data := w.data[:0]
 	for _, b := range r.out {
 		data = append(data, b...)
 	}
-	segments := r.segments[:len(data)/segmentSize]
+	segments := w.segments[:len(data)/segmentSize]
 	for i := range segments {
 		b := data[i*segmentSize:]
-		n := Sector(binary.LittleEndian.Uint32(b[8:]))
-		off, err := d.place(r, Sector(binary.LittleEndian.Uint64(b)), n.bytes())
-		if err != nil {
-			return nil, err
-		}
-		if n > limit {
+		at, n := Sector(binary.LittleEndian.Uint64(b)), Sector(binary.LittleEndian.Uint32(b[8:]))
+		if n > limit || !s.rules[typeOut].place(at, n) {
 			return nil, invalid
 		}
-		segments[i] = segment{off, n.bytes(), binary.LittleEndian.Uint32(b[12:])}
+		segments[i] = segment{at.bytes(), n.bytes(), binary.LittleEndian.Uint32(b[12:])}
 		if segments[i].flags&^flags != 0 {
 			return nil, unsupported
 		}

@@ -103,6 +103,19 @@ func chain(rng *rand.Rand, out []byte, in []byte) *virtio.Chain {
 	return &virtio.Chain{Readable: cut(out), Writable: cut(in)}
 }
 
+// serve carries out one request as a worker does.
+func serve(d *Device, features uint64, c *virtio.Chain) uint32 {
+	s := &session{dev: d, features: features, rules: newRules(d, features)}
+	var r request
+	if !r.parse(&s.rules, c) {
+		panic("no status")
+	}
+	var j job
+	j.add(&r)
+	j.run(s, new(scratch))
+	return j.used[0].Written
+}
+
 func TestRequests(t *testing.T) {
 	data := bytes.Repeat([]byte{0xd0}, 8192)
 	for _, c := range []struct {
@@ -202,8 +215,7 @@ func TestRequests(t *testing.T) {
 					features = allFeatures
 				}
 				in := bytes.Repeat([]byte{0xaa}, c.in+1)
-				var r request
-				n := r.serve(d, features, chain(rng, append(bytes.Clone(c.out), c.data...), in))
+				n := serve(d, features, chain(rng, append(bytes.Clone(c.out), c.data...), in))
 				if got := status(in[c.in]); got != c.want || int(n) != len(in) {
 					t.Fatalf("status %d, %d bytes written; want %d, %d", got, n, c.want, len(in))
 				}
@@ -222,10 +234,9 @@ func TestHostError(t *testing.T) {
 	m := newTestImage()
 	m.fail = errors.New("cable pulled")
 	d := newDevice(t, m, 512)
-	var r request
 	for range 2 {
 		in := make([]byte, 513)
-		if r.serve(d, allFeatures, chain(nil, header(typeIn, 0), in)); status(in[512]) != statusIOErr {
+		if serve(d, allFeatures, chain(nil, header(typeIn, 0), in)); status(in[512]) != statusIOErr {
 			t.Errorf("status %d", in[512])
 		}
 	}
@@ -258,8 +269,7 @@ func FuzzRequest(f *testing.F) {
 		}
 		d := newDevice(t, m, sector)
 		p := bytes.Repeat([]byte{0xaa}, int(in))
-		var r request
-		n := r.serve(d, features&d.Features(), chain(rand.New(rand.NewPCG(cuts, 0)), out, p))
+		n := serve(d, features&d.Features(), chain(rand.New(rand.NewPCG(cuts, 0)), out, p))
 		if n != uint32(in) || p[in-1] > byte(statusUnsup) {
 			t.Fatalf("%d of %d bytes written, status %d", n, in, p[in-1])
 		}

@@ -1,58 +1,79 @@
 package blk
 
-// Workers: the goroutines that carry requests out, so that a hart never waits for a disk.
-//
-// All are alike. One that is woken takes what the queue holds, passes on all requests but the last, and does that one
-// itself: a lone request costs one wake-up, several run side by side.
+// Workers: the goroutines that carry out what takes time, so that a hart never waits for a disk. All are alike.
 
 import (
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/vmproject/vm/internal/device/virtio"
+	"github.com/vmproject/vm/internal/storage"
 )
 
-// workers is how many requests the host has in flight at once.
+// workers is how many jobs the host has in flight at once.
 const workers = 8
 
 // session is the device between DRIVER_OK and reset.
 type session struct {
 	dev       *Device
 	features  uint64
-	queue     *virtio.Queue
+	rules     rules
 	transport virtio.Transport
+	servers   []*server      // by queue; nil where the driver has none
+	prompt    storage.Prompt // the image, if it serves anything at once
+	pacer     pacer
 
-	kick  chan struct{}      // capacity 1: the queue may hold requests
-	ready chan *virtio.Chain // taken from the queue, waiting for a worker
-	stop  chan struct{}      // closed at reset
-	wg    sync.WaitGroup
+	backlog backlog
+	free    chan *job     // used ones
+	stop    chan struct{} // closed at reset
+	wg      sync.WaitGroup
 }
 
 var errNoStatus = errors.New("virtio disk: a request without a writable byte for its status")
 
-func (d *Device) start(features uint64, q *virtio.Queue, t virtio.Transport) *session {
+func (d *Device) start(features uint64, queues []*virtio.Queue, t virtio.Transport) *session {
+	chains := 0
+	for _, q := range queues {
+		if q != nil {
+			chains += q.Size()
+		}
+	}
 	s := &session{
-		dev: d, features: features, queue: q, transport: t,
-		kick: make(chan struct{}, 1), ready: make(chan *virtio.Chain, workers), stop: make(chan struct{}),
+		dev: d, features: features, rules: newRules(d, features), transport: t,
+		free: make(chan *job, chains), stop: make(chan struct{}),
+	}
+	s.backlog.init(workers, len(queues), s.stop)
+	s.prompt, _ = d.img.(storage.Prompt)
+	s.pacer.init(s)
+	for _, q := range queues {
+		var v *server
+		if q != nil {
+			v = newServer(s, q)
+		}
+		s.servers = append(s.servers, v)
 	}
 	for range workers {
 		w := &worker{session: s}
-		s.wg.Go(w.run)
+		s.wg.Go(w.work)
 	}
-	s.wake() // there may be requests from before DRIVER_OK
+	s.wg.Go(s.pacer.run)
+	for _, v := range s.servers {
+		if v != nil {
+			v.handOver() // there may be requests from before DRIVER_OK
+		}
+	}
 	return s
 }
 
-func (s *session) wake() {
-	select {
-	case s.kick <- struct{}{}:
-	default:
-	}
-}
-
-// end stops the workers and waits for them.
+// end stops everything and waits for what the host is working on. Jobs that are not begun are dropped.
 func (s *session) end() {
 	close(s.stop)
+	for _, v := range s.servers {
+		if v != nil {
+			v.end()
+		}
+	}
 	s.wg.Wait()
 }
 
@@ -65,49 +86,80 @@ func (s *session) stopped() bool {
 	}
 }
 
-// worker is one goroutine, with room for the request it is at.
+// newJob is an empty job.
+func (s *session) newJob(v *server) *job {
+	var j *job
+	select {
+	case j = <-s.free:
+		j.reset()
+	default:
+		j = new(job)
+	}
+	j.server = v
+	return j
+}
+
+// worker is one of the goroutines.
 type worker struct {
-	*session
-	req request
+	session *session
+	scratch scratch
+
+	// What it has done and not given back yet, of one queue.
+	server *server
+	used   []virtio.Used
+	since  time.Time // the first of it
 }
 
-func (w *worker) run() {
-	for !w.stopped() {
-		select {
-		case <-w.stop:
-		case c := <-w.ready:
-			w.do(c)
-		case <-w.kick:
-			w.take()
+// giveBack bounds how long a worker keeps what it has done, for the driver to hear of several requests at once.
+const giveBack = 30 * time.Microsecond
+
+func (w *worker) work() {
+	b := &w.session.backlog
+	for {
+		if b.size.Load() == 0 {
+			w.flush()
+		}
+		j := b.take()
+		switch {
+		case j == nil:
+			w.flush()
+			return
+		case len(j.reqs) == 0:
+			w.flush()
+			j.server.serveAndRun(w)
+		default:
+			w.run(j)
 		}
 	}
 }
 
-// take empties the queue.
-func (w *worker) take() {
-	c, ok := w.queue.Next()
-	for ok && !w.stopped() {
-		next, more := w.queue.Next()
-		if !more {
-			w.do(c)
-			c, ok = w.queue.Next()
-			continue
-		}
-		select {
-		case w.ready <- c:
-		default: // the others are busy
-			w.do(c)
-		}
-		c = next
+// run carries out a job.
+func (w *worker) run(j *job) {
+	s := w.session
+	if j.server != w.server || !j.short() || s.backlog.slow() {
+		w.flush()
+	}
+	began := time.Now()
+	j.run(s, &w.scratch)
+	ended := time.Now()
+	s.backlog.took(ended.Sub(began))
+	if len(w.used) == 0 {
+		w.server, w.since = j.server, ended
+	}
+	w.used = append(w.used, j.used...)
+	select {
+	case s.free <- j:
+	default:
+	}
+	if ended.Sub(w.since) > giveBack {
+		w.flush()
 	}
 }
 
-// do carries out one request and gives it back.
-func (w *worker) do(c *virtio.Chain) {
-	if len(c.Writable) == 0 {
-		w.transport.NeedsReset(errNoStatus)
-		w.queue.Done(c, 0)
-		return
+// flush gives back what has been done.
+func (w *worker) flush() {
+	if len(w.used) > 0 {
+		w.server.queue.DoneAll(w.used)
+		w.used = w.used[:0]
 	}
-	w.queue.Done(c, w.req.serve(w.dev, w.features, c))
 }
