@@ -66,7 +66,7 @@ Exit status: the guest's own; 124 when --timeout passed; 125 when vm itself fail
 	flags.StringVarP(&f.cfg.Bios, "bios", "b", "", "ELF or flat `FILE` entered in M-mode at 0x80000000 (default the built-in SBI)")
 	flags.VarP(&f.memory, "memory", "m", "guest memory")
 	flags.VarP(&f.cpus, "cpus", "c", "harts, 1 to 8")
-	flags.VarP(&f.disks, "disk", "d", "disk image; options format=raw, readonly, snapshot, sector=512|4096, bus=pci|mmio; repeatable")
+	flags.VarP(&f.disks, "disk", "d", "disk image, or memory:SIZE; options format=raw|qcow2, cache=writeback|writethrough|none|unsafe, readonly, snapshot, sector=512|4096, bus=pci|mmio; repeatable")
 	flags.Var(&f.files, "file", "put a host file or folder into the guest; repeatable")
 	flags.StringVar(&f.image, "image", guestimage.DefaultName, "`NAME` of the image to boot, as vm image ls has it")
 	flags.StringVar(&f.cfg.Engine, "engine", "auto", "execution engine: "+strings.Join(engines.Names(), ", "))
