@@ -104,12 +104,12 @@ func parseDisk(s string) (vm.Disk, error) {
 	for _, field := range fields {
 		key, value, _ := strings.Cut(field, "=")
 		switch {
+		case d.Size != 0 && (key == "format" || key == "cache" || key == "readonly" || key == "snapshot"):
+			return vm.Disk{}, fmt.Errorf("a disk in memory has no %s: it is lost when the machine ends", key)
 		case field == "readonly":
 			d.ReadOnly = true
 		case field == "snapshot":
 			d.Snapshot = true
-		case d.Size != 0 && (key == "format" || key == "cache" || key == "readonly" || key == "snapshot"):
-			return vm.Disk{}, fmt.Errorf("a disk in memory has no %s: it is lost when the machine ends", key)
 		case field == "format=raw", field == "format=qcow2":
 			d.Format = value
 		case key == "cache" && slices.Contains(storage.CacheModes(), value):

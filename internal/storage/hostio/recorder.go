@@ -10,6 +10,8 @@ import (
 // ErrInjected is what a failing call returns.
 var ErrInjected = errors.New("injected failure")
 
+const sector = 512 // bytes
+
 // Call is one change of a Recorder's file.
 type Call struct {
 	Off  int64
@@ -28,7 +30,7 @@ type Recorder struct {
 	N      int64 // calls so far, those that fail included
 	// FailAt makes the call of that number fail, counted from 1; FailFor says how many calls from then on, at least one.
 	FailAt, FailFor int64
-	// Torn makes a failing write leave its first bytes.
+	// Torn makes a failing write leave its first half, in whole sectors, which devices write whole or not at all.
 	Torn bool
 }
 
@@ -64,8 +66,8 @@ func (r *Recorder) WritevAt(bufs [][]byte, off int64) error {
 		all = append(all, b...)
 	}
 	if r.fails() {
-		if r.Torn && len(all) > 1 {
-			all = all[:len(all)/2]
+		if r.Torn && len(all) > sector {
+			all = all[:len(all)/2&^(sector-1)]
 			if r.File.WritevAt([][]byte{all}, off) == nil {
 				r.note(Call{Off: off, Data: all, Size: -1})
 			}

@@ -275,11 +275,12 @@ func (g *Image) writeHeader(h *header) error {
 	if h.version == 3 {
 		h.length = headerLen
 	}
-	if err := g.f.WritevAt([][]byte{b}, 0); err != nil {
-		return err
+	err = g.f.WritevAt([][]byte{b}, 0)
+	if err == nil {
+		err = g.f.Sync()
 	}
-	if err := g.f.Sync(); err != nil {
-		g.broken = err
+	if err != nil { // nobody knows which of the two headers is there
+		g.broken = fmt.Errorf("the host could not write the image's header, nothing more is written: %w", err)
 		return err
 	}
 	g.h = *h
