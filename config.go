@@ -102,12 +102,14 @@ type DumpCode struct {
 // Disk is one disk image.
 type Disk struct {
 	Path     string
-	Format   string // "raw", the default
+	Format   string // "raw", "qcow2" or "memory"; "" is qcow2 where Path ends in .qcow2, and raw otherwise, whatever the file begins with
 	ReadOnly bool
-	Snapshot bool // writes are discarded when the machine ends
-	Sector   int  // logical sector in bytes: 512 (default) or 4096
-	MMIO     bool // on virtio-mmio instead of PCI
-	Queues   int  // request queues, of which the guest uses one a hart: 1 to 64; default one for each of CPUs
+	Snapshot bool   // writes are discarded when the machine ends
+	Cache    string // "writeback" (the default), "writethrough", "none" or "unsafe": what the host may keep back of writes
+	Size     int64  // of a disk in memory, bytes
+	Sector   int    // logical sector in bytes, 512 or 4096; 0 is what the image was made for, or 512
+	MMIO     bool   // on virtio-mmio instead of PCI
+	Queues   int    // request queues, of which the guest uses one a hart: 1 to 64; default one for each of CPUs
 	Limits   DiskLimits
 }
 

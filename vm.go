@@ -192,12 +192,14 @@ func (m *Machine) addConsoles(bc *board.Config) (err error) {
 
 func (m *Machine) addDisks(bc *board.Config) error {
 	for i, d := range m.cfg.Disks {
-		img, err := storage.Open(storage.Options{Path: d.Path, Format: d.Format, ReadOnly: d.ReadOnly, Snapshot: d.Snapshot, Sector: d.Sector})
+		img, err := storage.Open(storage.Options{
+			Path: d.Path, Format: d.Format, ReadOnly: d.ReadOnly, Snapshot: d.Snapshot, Sector: d.Sector, Cache: d.Cache, Size: d.Size,
+		})
 		if err != nil {
 			return err
 		}
 		m.disks = append(m.disks, img)
-		dev, err := blk.New(img, blk.Options{Sector: d.Sector, Queues: cmp.Or(d.Queues, m.cfg.CPUs), Limits: d.Limits.device(), ID: fmt.Sprintf("disk%d", i), Log: m.log})
+		dev, err := blk.New(img, blk.Options{Sector: storage.SectorOf(img, d.Sector), Queues: cmp.Or(d.Queues, m.cfg.CPUs), Limits: d.Limits.device(), ID: fmt.Sprintf("disk%d", i), Log: m.log})
 		if err != nil {
 			return fmt.Errorf("disk %s: %w", d.Path, err)
 		}

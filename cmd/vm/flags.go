@@ -8,11 +8,13 @@ import (
 	"log/slog"
 	"math"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/vmproject/vm"
 	"github.com/vmproject/vm/internal/memory/numa"
+	"github.com/vmproject/vm/internal/storage"
 )
 
 // sizeFlag is a number of bytes: 512M, 2G.
@@ -67,7 +69,10 @@ func (f *countFlag) String() string { return strconv.Itoa(int(*f)) }
 
 func (*countFlag) Type() string { return "N" }
 
-// disksFlag is FILE[,format=raw][,readonly][,snapshot][,sector=512|4096][,bus=pci|mmio][,queues=N][,[read-|write-]iops=N[/BURST]][,[read-|write-]bps=N[/BURST]], repeatable. Two commas in FILE stand for one.
+// diskSyntax is what disksFlag takes.
+const diskSyntax = "FILE|memory:SIZE[,format=raw|qcow2][,cache=MODE][,readonly][,snapshot][,sector=512|4096][,bus=pci|mmio][,queues=N][,[read-|write-]iops=N[/BURST]][,[read-|write-]bps=N[/BURST]]"
+
+// disksFlag is as diskSyntax, repeatable. Two commas in FILE stand for one. A file that is called memory:1G is ./memory:1G.
 type disksFlag []vm.Disk
 
 func (f *disksFlag) Set(s string) error {
@@ -90,15 +95,26 @@ func parseDisk(s string) (vm.Disk, error) {
 	if d.Path == "" {
 		return vm.Disk{}, errors.New("no file is named")
 	}
+	if size, ok := strings.CutPrefix(d.Path, storage.FormatMemory+":"); ok {
+		var n sizeFlag
+		if err := n.Set(size); err != nil || n > math.MaxInt64 {
+			return vm.Disk{}, fmt.Errorf("memory of size %q: write a number and K, M, G or T, as in memory:512M", size)
+		}
+		d.Format, d.Size = storage.FormatMemory, int64(n)
+	}
 	for _, field := range fields {
 		key, value, _ := strings.Cut(field, "=")
 		switch {
+		case d.Size != 0 && (key == "format" || key == "cache" || key == "readonly" || key == "snapshot"):
+			return vm.Disk{}, fmt.Errorf("a disk in memory has no %s: it is lost when the machine ends", key)
 		case field == "readonly":
 			d.ReadOnly = true
 		case field == "snapshot":
 			d.Snapshot = true
-		case field == "format=raw":
+		case field == "format=raw", field == "format=qcow2":
 			d.Format = value
+		case key == "cache" && slices.Contains(storage.CacheModes(), value):
+			d.Cache = value
 		case field == "sector=512", field == "sector=4096":
 			d.Sector, _ = strconv.Atoi(value) // one of two known numbers
 		case field == "bus=pci", field == "bus=mmio":
@@ -116,11 +132,13 @@ func parseDisk(s string) (vm.Disk, error) {
 		case key == "bus":
 			return vm.Disk{}, fmt.Errorf("a bus called %q is not known: pci and mmio are", value)
 		case key == "format":
-			return vm.Disk{}, fmt.Errorf("format %q is not known: only raw is", value)
+			return vm.Disk{}, fmt.Errorf("format %q is not known: raw and qcow2 are", value)
+		case key == "cache":
+			return vm.Disk{}, fmt.Errorf("a cache mode called %q is not known: %s are", value, strings.Join(storage.CacheModes(), ", "))
 		case key == "sector":
 			return vm.Disk{}, fmt.Errorf("a sector of %q bytes is not possible: 512 and 4096 are", value)
 		default:
-			return vm.Disk{}, fmt.Errorf("%q is not known: write FILE[,format=raw][,readonly][,snapshot][,sector=512|4096][,bus=pci|mmio][,queues=N][,iops=N][,bps=N], and two commas for one in FILE", field)
+			return vm.Disk{}, fmt.Errorf("%q is not known: write %s, and two commas for one in FILE", field, diskSyntax)
 		}
 	}
 	return d, nil

@@ -1,13 +1,14 @@
 package main
 
 import (
-	"strings"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
 
 	"github.com/vmproject/vm"
+	"github.com/vmproject/vm/internal/storage"
 )
 
 func TestSizeFlag(t *testing.T) {
@@ -38,6 +39,8 @@ func TestDisksFlag(t *testing.T) {
 		"a.img,readonly":            {Path: "a.img", ReadOnly: true},
 		"a,snapshot,sector=4096":    {Path: "a", Snapshot: true, Sector: 4096},
 		"a,format=raw,sector=512":   {Path: "a", Format: "raw", Sector: 512},
+		"a,format=qcow2,cache=none": {Path: "a", Format: "qcow2", Cache: "none"},
+		"memory:2M,sector=4096":     {Path: "memory:2M", Format: "memory", Size: 2 << 20, Sector: 4096},
 		"a,,b,readonly":             {Path: "a,b", ReadOnly: true},
 		"a,,b,,c":                   {Path: "a,b,c"},
 		"/tmp/with space,readonly":  {Path: "/tmp/with space", ReadOnly: true},
@@ -56,7 +59,7 @@ func TestDisksFlag(t *testing.T) {
 			t.Errorf("%q: %+v, %v; want %+v", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"", ",readonly", "a,ro", "a,format=qcow2", "a,sector=1", "a,sector", "a,format", "a,"} {
+	for _, in := range []string{"", ",readonly", "a,ro", "a,format=vmdk", "a,cache=some", "memory:", "memory:1G,snapshot", "a,sector=1", "a,sector", "a,format", "a,"} {
 		if d, err := parseDisk(in); err == nil {
 			t.Errorf("%q: no error, %+v", in, d)
 		}
@@ -160,7 +163,7 @@ func FuzzDisk(f *testing.F) {
 	f.Add("a,,b,readonly,sector=512")
 	f.Fuzz(func(t *testing.T, in string) {
 		d, err := parseDisk(in)
-		if err == nil && (d.Path == "" || d.Sector != 0 && d.Sector != 512 && d.Sector != 4096 || strings.Trim(d.Format, "raw") != "") {
+		if err == nil && (d.Path == "" || d.Sector != 0 && d.Sector != 512 && d.Sector != 4096 || !slices.Contains(append(storage.Formats(), ""), d.Format)) {
 			t.Fatalf("%q: %+v", in, d)
 		}
 	})

@@ -52,7 +52,7 @@ func newRoot(std stdio) *cobra.Command {
 	root.SetOut(std.out)
 	root.SetErr(std.err)
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newRun(std), newImage(std), newVersion(std), newDoctor(std), newBench(std))
+	root.AddCommand(newRun(std), newImage(std), newVersion(std), newDoctor(std), newBench(std), newDisk(std))
 	return root
 }
 

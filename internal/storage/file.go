@@ -14,6 +14,12 @@ import (
 type file struct {
 	f        *os.File
 	fd       uintptr
+	info     os.FileInfo // of the file
+	fixed    bool        // its length cannot change
+	noSync   bool        // cache=unsafe
+	sector   int         // recorded; 0 where nothing is
+	direct   *direct     // cache=none; nil otherwise
+	failed   atomic.Pointer[error]
 	size     int64
 	readOnly bool
 
@@ -72,8 +78,26 @@ func (f *file) Flush() error {
 	if f.readOnly {
 		return nil
 	}
-	return f.sync()
+	return f.flush()
 }
+
+// flush is Flush of a file that may be written. Once it has failed it fails for ever: the host forgets what it could not write.
+func (f *file) flush() error {
+	if f.noSync {
+		return nil
+	}
+	if err := f.failed.Load(); err != nil {
+		return *err
+	}
+	err := f.sync()
+	if err != nil {
+		f.failed.Store(&err)
+	}
+	return err
+}
+
+// Sector is the logical sector in bytes that the image was made for; 0 where nothing says so.
+func (f *file) Sector() int { return f.sector }
 
 // Discard implements [Image]. Where the host cannot punch holes there is nothing to do.
 func (f *file) Discard(off, n int64) error {

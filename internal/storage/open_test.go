@@ -61,7 +61,7 @@ func TestOpenErrors(t *testing.T) {
 		{"half a large sector", Options{Path: imageFile(t, 4096+512), Sector: 4096}, "not a multiple of the 4096-byte sector"},
 		{"sector", Options{Path: imageFile(t, 4096), Sector: 1024}, "use sector=512 or sector=4096"},
 		{"format", Options{Path: imageFile(t, 4096), Format: "vmdk"}, "use format=raw"},
-		{"qcow2", Options{Path: qcow2}, "qemu-img convert"},
+		{"qcow2 by another name", Options{Path: qcow2}, "add format=qcow2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			img, err := Open(c.o)
