@@ -116,27 +116,30 @@ func move(c *Compiler, in *ir.Inst) {
 }
 
 func add(c *Compiler, in *ir.Inst) {
-	if in.Width == ir.W64 && in.Dst != in.A {
-		a, okA := pinned(in.A)
-		d := c.def(in.Dst, tmp)
-		switch {
-		case okA && in.Has(ir.UseImm):
-			c.RM(asm.LEA, asm.S64, d, asm.At(a, int32(in.Imm)))
-			c.put(in.Dst, d)
-			return
-		case okA && in.Dst != in.B:
-			if b, ok := pinned(in.B); ok {
-				c.RM(asm.LEA, asm.S64, d, asm.Indexed(a, b, 1, 0))
-				c.put(in.Dst, d)
-				return
-			}
-		}
-	}
 	if in.Width == ir.W32 && in.Has(ir.UseImm) && in.Imm == 0 { // sext.w
 		d := c.def(in.Dst, tmp)
 		c.apply(asm.MOVSXD, asm.S64, d, in.A)
 		c.put(in.Dst, d)
 		return
+	}
+	if a, ok := pinned(in.A); ok && in.Dst != in.A && in.Dst != in.B {
+		var sum asm.Mem
+		if in.Has(ir.UseImm) {
+			sum = asm.At(a, int32(in.Imm))
+		} else if b, two := pinned(in.B); two {
+			sum = asm.Indexed(a, b, 1, 0)
+		} else {
+			ok = false
+		}
+		if ok {
+			d := c.def(in.Dst, tmp)
+			c.RM(asm.LEA, size(in.Width), d, sum)
+			if in.Width == ir.W32 {
+				c.extend32(d, d)
+			}
+			c.put(in.Dst, d)
+			return
+		}
 	}
 	c.alu(asm.ADD, in, true)
 }

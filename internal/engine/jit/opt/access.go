@@ -2,8 +2,9 @@ package opt
 
 // Loads and stores that share the look-up of an address.
 //
-//   - Accesses of a block near one value, a constant distance apart, are a group: it is checked once that they lie in one page, which gives a host
-//     address that all go by (ir.Group). Where that does not hold the program goes on in the baseline's translation without groups.
+//   - Accesses near one value, a constant distance apart, are a group: it is checked once that they lie in one page, which gives a host
+//     address that all go by (ir.Group). Where that does not hold the program goes on in the baseline's translation without groups. What a block
+//     has checked serves the blocks that are reached by way of it only: the turns of a loop that is unrolled, above all.
 //   - A variable that goes through memory in small steps, as loops over arrays do, is nearly always in the page that it was in the
 //     turn before. Its Cell remembers that page: the check is one comparison then, and only a new page is looked up.
 //
@@ -32,13 +33,15 @@ const Unknown = 62
 const internal ir.Var = 254
 
 const (
-	maxSpan   = 512
+	maxSpan   = 512 // bytes, of a block's group
+	maxAhead  = 64  // bytes, of one that has accesses of later blocks: they may never come, and its page may end before
 	maxStride = 512
 	maxCells  = 8
 )
 
-// group is accesses of a block with the same root.
+// group is accesses with the same root.
 type group struct {
+	block  *Block // where it is checked, and has its first access
 	root   *Value
 	lo, hi int64
 	list   []*Value
@@ -133,59 +136,72 @@ func (r *Region) reach(v *Value) {
 
 // Share finds groups and cells.
 func (r *Region) Share() {
-	for _, b := range r.Blocks {
-		r.share(b)
+	at := map[*Block][]*group{} // what is checked where a block ends
+	var groups []*group
+	for _, b := range r.order() {
+		var known []*group
+		if len(b.In) == 1 && !b.In[0].Back && !b.Landing {
+			known = slices.Clone(at[b.In[0].From])
+		}
+		for _, v := range b.Values {
+			if v.Kind != Computed || !access(v.Op) || v.Arg[0] == nil || v.Arg[0].IsConst() {
+				continue
+			}
+			base, dist := root(v.Arg[0])
+			lo := dist + v.Imm
+			if base.IsConst() || !fits(lo) {
+				continue
+			}
+			if g := b.join(known, base, lo, lo+v.Width.Bytes(), isStore(v.Op)); g != nil {
+				g.list = append(g.list, v)
+				continue
+			}
+			g := &group{block: b, root: base, lo: lo, hi: lo + v.Width.Bytes(), list: []*Value{v}, store: isStore(v.Op)}
+			known, groups = append(known, g), append(groups, g)
+		}
+		at[b] = known
+	}
+	for _, g := range groups {
+		r.check(g)
 	}
 }
 
-func (r *Region) share(b *Block) {
-	var groups []*group
-	for _, v := range b.Values {
-		if v.Kind != Computed || !access(v.Op) || v.Arg[0] == nil || v.Arg[0].IsConst() {
-			continue
+// join is the group that an access of b joins, the latest that can have it, or nil. A check for loads does not become one for stores that may never come.
+func (b *Block) join(known []*group, base *Value, lo, hi int64, store bool) *group {
+	for _, g := range slices.Backward(known) {
+		from, to, most := min(lo, g.lo), max(hi, g.hi), int64(maxSpan)
+		if g.block != b {
+			most = max(maxAhead, g.hi-g.lo)
 		}
-		at, dist := root(v.Arg[0])
-		lo := dist + v.Imm
-		hi := lo + v.Width.Bytes()
-		if !fits(lo) || at.IsConst() {
-			continue
+		if g.root == base && to-from <= most && (g.block == b || g.store || !store) {
+			g.lo, g.hi, g.store = from, to, g.store || store
+			return g
 		}
-		var g *group
-		for _, o := range groups {
-			if o.root == at && max(hi, o.hi)-min(lo, o.lo) <= maxSpan {
-				g = o
-			}
-		}
-		if g == nil {
-			g = &group{root: at, lo: lo, hi: hi}
-			groups = append(groups, g)
-		}
-		g.lo, g.hi = min(lo, g.lo), max(hi, g.hi)
-		g.list = append(g.list, v)
-		g.store = g.store || isStore(v.Op)
 	}
-	for _, g := range groups {
-		cell := r.cellFor(b, g)
-		if len(g.list) == 1 && cell == nil {
-			continue
-		}
-		first := g.list[0]
-		h := r.newValue(b, Computed, internal)
-		h.Inst = ir.Inst{Op: ir.Group, Off: first.Off, N: first.N, Imm: g.lo, Raw: uint32(g.hi - g.lo), Dst: ir.None, A: ir.None, B: ir.None, C: ir.None}
-		if g.store {
-			h.Flags = ir.Signed
-		}
-		h.Arg[0], h.State, h.Cell, h.Alone = g.root, first.State, cell, len(g.list) == 1
-		for _, v := range g.list {
-			_, dist := root(v.Arg[0])
-			v.Imm += dist - g.lo
-			v.Arg[0] = h
-			v.Flags |= ir.Grouped
-			v.State = nil // it cannot fail any more
-		}
-		i := slices.Index(b.Values, first)
-		b.Values = slices.Insert(b.Values, i, h)
+	return nil
+}
+
+// check puts the check of a group before its first access.
+func (r *Region) check(g *group) {
+	cell := r.cellFor(g.block, g)
+	if len(g.list) == 1 && cell == nil {
+		return
 	}
+	first := g.list[0]
+	h := r.newValue(g.block, Computed, internal)
+	h.Inst = ir.Inst{Op: ir.Group, Off: first.Off, N: first.N, Imm: g.lo, Raw: uint32(g.hi - g.lo), Dst: ir.None, A: ir.None, B: ir.None, C: ir.None}
+	if g.store {
+		h.Flags = ir.Signed
+	}
+	h.Arg[0], h.State, h.Cell, h.Alone = g.root, first.State, cell, len(g.list) == 1
+	for _, v := range g.list {
+		_, dist := root(v.Arg[0])
+		v.Imm += dist - g.lo
+		v.Arg[0] = h
+		v.Flags |= ir.Grouped
+		v.State = nil // it cannot fail any more
+	}
+	g.block.Values = slices.Insert(g.block.Values, slices.Index(g.block.Values, first), h)
 }
 
 // cellFor is the cell for a group, if its root goes around a loop in small steps, or is there from the start.

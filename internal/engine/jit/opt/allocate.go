@@ -97,7 +97,16 @@ func (r *Region) Allocate(t *Target) bool {
 		}
 		return w / float64(n)
 	}
-	slices.SortStableFunc(values, func(a, b *Value) int { return cmp.Compare(score(b), score(a)) })
+	scores := make(map[*Value]float64, len(values))
+	for _, v := range values {
+		scores[v] = score(v)
+	}
+	slices.SortStableFunc(values, func(a, b *Value) int { return cmp.Compare(scores[b], scores[a]) })
+	for _, v := range r.admit(values, t) {
+		if v.Reg < 0 {
+			r.choose(v, v.needs, t)
+		}
+	}
 	for _, v := range values {
 		if len(v.needs) > 0 && v.Reg < 0 {
 			r.choose(v, v.needs, t)
@@ -116,6 +125,54 @@ func (r *Region) Allocate(t *Target) bool {
 		}
 	}
 	return true
+}
+
+// admit is as many values as there are registers for wherever they are needed, the first ones first, in the order in which they are made. In that order
+// each finds a register free: of those that are needed where it is, all that have one are needed where it is made. (In the order of their scores, many short ones in different
+// registers would leave none that is free for as long as a long one needs it.)
+func (r *Region) admit(values []*Value, t *Target) (list []*Value) {
+	var room [2][]int8 // by position
+	end := r.Blocks[len(r.Blocks)-1].end + 4
+	for class, regs := range [][]int{t.Int, t.Float} {
+		room[class] = make([]int8, end)
+		for i := range room[class] {
+			room[class][i] = int8(len(regs))
+		}
+		for _, reg := range regs {
+			for _, s := range r.busy[class][reg] {
+				for i := s.from; i < s.to; i++ {
+					room[class][i]--
+				}
+			}
+		}
+	}
+	for _, v := range values {
+		if len(v.needs) == 0 {
+			continue
+		}
+		room, fits := room[class(v)], true
+		for _, s := range v.needs {
+			if slices.Contains(room[s.from:s.to], 0) {
+				fits = false
+				break
+			}
+		}
+		if !fits {
+			if !v.Float() && t.Spare >= 0 && !overlap(r.busy[0][t.Spare], v.needs) && !overlap(r.taken, v.needs) {
+				v.Reg = t.Spare
+				r.busy[0][t.Spare] = append(r.busy[0][t.Spare], v.needs...)
+			}
+			continue
+		}
+		for _, s := range v.needs {
+			for i := s.from; i < s.to; i++ {
+				room[i]--
+			}
+		}
+		list = append(list, v)
+	}
+	slices.SortStableFunc(list, func(a, b *Value) int { return cmp.Compare(a.pos, b.pos) })
+	return list
 }
 
 // free is the registers of a list in which no variable stays that the region has nothing to do with. The variables of its class begin with first.
@@ -314,6 +371,9 @@ func (r *Region) keep(v *Value, t *Target, slots [][]span) bool {
 		}
 		v.Reg, *busy = old, rest
 		v.Stored = true
+		if v.Narrow && r.private(v, t, slots) {
+			return true // it needs no extension there
+		}
 		return r.home(v, slots) || r.private(v, t, slots)
 	}
 	if v.Kind == Phi && len(v.needs) == 0 && v.Block.Depth > 0 {

@@ -150,7 +150,7 @@ func (r *Region) lateFlags(b *Block, i int) bool {
 				continue
 			}
 			before := o.Values[at]
-			if raised[o] || before.State == nil || !checkable(v, o.Values[:at]) {
+			if raised[o] || before.State == nil || slices.ContainsFunc(before.State[:], lateRead) || !checkable(v, o.Values[:at]) {
 				bad = true
 				break
 			}
@@ -198,6 +198,10 @@ func (r *Region) quiet(v *Value, seen map[*Value]bool, assumed *[]*Value) bool {
 	}
 	return false
 }
+
+// lateRead says that v is a read of fflags that only states do. Nothing has been seen to of the state of an instruction that does not leave: there
+// its flags may be raised already.
+func lateRead(v *Value) bool { return v != nil && v.sunk && v.Op == ir.ReadCSR }
 
 // checkable says that the address of an access, or of a group of them, is known behind some values of its block.
 func checkable(v *Value, known []*Value) bool {

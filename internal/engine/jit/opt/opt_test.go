@@ -109,6 +109,79 @@ func TestAccessesShareLookUps(t *testing.T) {
 	}
 }
 
+// What a block has checked serves those that are reached by way of it, unless they go further or store what it only loads.
+func TestLookUpsServeLaterBlocks(t *testing.T) {
+	for name, c := range map[string]struct {
+		behind func(a *asm.Assembler) // the branch
+		groups int
+	}{
+		"near":      {func(a *asm.Assembler) { a.Load(riscv.LD, asm.A2, 56, asm.A0) }, 1},
+		"far":       {func(a *asm.Assembler) { a.Load(riscv.LD, asm.A2, 64, asm.A0) }, 2},
+		"store":     {func(a *asm.Assembler) { a.Store(riscv.SD, asm.A1, 8, asm.A0) }, 2},
+		"elsewhere": {func(a *asm.Assembler) { a.Load(riscv.LD, asm.A2, 8, asm.A3) }, 2},
+	} {
+		r := region(t, 12, func(a *asm.Assembler) {
+			a.Label("turn")
+			a.Load(riscv.LD, asm.A1, 0, asm.A0)
+			a.B(riscv.BEQ, asm.A1, asm.Zero, "out")
+			c.behind(a)
+			a.I(riscv.ADDI, asm.A0, asm.A0, 16)
+			a.B(riscv.BNE, asm.A0, asm.T0, "turn")
+			a.Label("out")
+			a.Op(riscv.EBREAK)
+		})
+		if n := ops(r); n[ir.Group] != c.groups {
+			t.Errorf("%s: %d look-ups, want %d", name, n[ir.Group], c.groups)
+		}
+	}
+}
+
+// With as many registers as values are needed anywhere at a time, each value that instructions need has one.
+func TestEnoughRegistersAreEnough(t *testing.T) {
+	mixing := func(a *asm.Assembler) { // short values among long ones
+		a.Label("turn")
+		for _, long := range []uint8{asm.S0, asm.S1, asm.S2, asm.S3, asm.S4, asm.S5} {
+			a.R(riscv.XOR, asm.T1, asm.A0, long)
+			a.I(riscv.SRLI, asm.T2, asm.T1, 7)
+			a.I(riscv.SLLI, asm.T3, asm.A0, 3)
+			a.R(riscv.SUB, asm.T2, asm.T3, asm.T2)
+			a.R(riscv.AND, asm.T1, asm.T2, asm.T1)
+			a.R(riscv.SUB, asm.A0, asm.T1, asm.T3)
+		}
+		a.I(riscv.ADDI, asm.T0, asm.T0, -1)
+		a.B(riscv.BNE, asm.T0, asm.Zero, "turn")
+		a.Op(riscv.EBREAK)
+	}
+	for name, program := range map[string]func(*asm.Assembler){"rotating": rotating, "mixing": mixing} {
+		needed := map[int]int{}
+		all := func(r *Region, f func(v *Value)) {
+			for _, b := range r.Blocks {
+				for _, v := range append(slices.Clone(b.Phis), b.Values...) {
+					if v.Var < ir.NumInt && len(v.NeedsSpans()) > 0 {
+						f(v)
+					}
+				}
+			}
+		}
+		all(region(t, 20, program), func(v *Value) {
+			for _, s := range v.NeedsSpans() {
+				for i := s.from; i < s.to; i++ {
+					needed[i]++
+				}
+			}
+		})
+		most := 0
+		for _, n := range needed {
+			most = max(most, n)
+		}
+		all(region(t, most, program), func(v *Value) {
+			if v.Reg < 0 {
+				t.Errorf("%s: %v of x%d is in no register of %d", name, v.Op, v.Var, most)
+			}
+		})
+	}
+}
+
 func TestNoRegion(t *testing.T) {
 	page := make([]byte, memory.PageSize) // no instruction is all zeros
 	if r := Find(&Source{Bytes: page, Max: 100}); r != nil {

@@ -17,8 +17,9 @@ func movable(v *Value) bool {
 
 // Order puts instructions where they are used.
 func (r *Region) Order() {
-	uses := map[*Value]int{}
-	fixed := map[*Value]bool{} // states or phis have it, or other blocks
+	last := map[*Value]*Value{} // the last instruction that needs it
+	fixed := map[*Value]bool{}  // states or phis have it, or other blocks
+	around := map[*Value]bool{} // phis have it
 	states := map[*State]bool{}
 	state := func(s *State) {
 		if s == nil || states[s] {
@@ -42,7 +43,7 @@ func (r *Region) Order() {
 			if a == nil {
 				continue
 			}
-			uses[a]++
+			last[a] = v
 			if a.Block != b {
 				fixed[a] = true
 			}
@@ -51,7 +52,7 @@ func (r *Region) Order() {
 	for _, b := range r.Blocks {
 		for _, p := range b.Phis {
 			for _, a := range p.Args {
-				fixed[a] = true
+				fixed[a], around[a] = true, true
 			}
 		}
 		for _, v := range b.Values {
@@ -63,25 +64,32 @@ func (r *Region) Order() {
 		}
 		b.exits(state, state)
 	}
+	// An operand that is needed no more gives its register to the result.
+	ends := func(v, a *Value) bool {
+		return last[a] == v && !around[a] && a.Kind != Entered && !a.IsConst() && a.Block.Depth == v.Block.Depth
+	}
 	for _, b := range r.Blocks {
 		if b != r.Entry {
-			b.arrange(uses, fixed)
+			b.arrange(fixed, ends)
 		}
 	}
 }
 
 // arrange orders the instructions of a block.
-func (b *Block) arrange(uses map[*Value]int, fixed map[*Value]bool) {
+func (b *Block) arrange(fixed map[*Value]bool, last func(v, operand *Value) bool) {
 	later := map[*Value]bool{}
 	height := map[*Value]int{} // of what is computed for it, about the registers that this takes
 	for _, v := range b.Values {
-		ends, h := 0, 1 // operands whose only use this is
-		for _, a := range v.Arg {
-			if a == nil || a.Kind != Computed || a.Block != b || a.IsConst() {
+		ends, h := 0, 1 // operands whose last use this is
+		for i, a := range v.Arg {
+			if a == nil || i == 1 && a == v.Arg[0] {
 				continue
 			}
-			if uses[a] == 1 && !fixed[a] {
+			if last(v, a) {
 				ends++
+			}
+			if a.Kind != Computed || a.Block != b || a.IsConst() {
+				continue
 			}
 			if later[a] {
 				h = max(h, height[a]+1)

@@ -1,7 +1,8 @@
 package opt
 
 // Values that only states have are computed where a state is needed, out of line, and nowhere else: temporaries that the guest has finished with, but
-// that a fault would show. That is possible where what they are computed from is part of the same states, or constant.
+// that a fault would show. That is worth it where what they are computed from is there anyway: part of the same states, constant, or needed by
+// instructions further down.
 //
 // Around a loop such a value of the last turn is a phi of its variable in the next. If what it was computed from has moved on to other
 // variables, the phi is the same computation of those; before the first turn that is not known, and the way in checks it (Region.Checks).
@@ -41,22 +42,30 @@ func (r *Region) Sink() {
 	r.removeDead()
 	r.reals()
 	phiUse := map[*Value]bool{}
+	where := map[*State]int{} // the number of a block that has it
+	last := map[*Value]int{}  // that of the last one with an instruction that needs it
 	collect := func() (with map[*Value][]*State) {
 		with = map[*Value][]*State{}
 		clear(phiUse)
-		seen := map[*State]bool{}
+		clear(where)
+		clear(last)
+		block := 0
 		add := func(s *State) {
-			if s == nil || seen[s] {
+			if s == nil {
 				return
 			}
-			seen[s] = true
+			if _, seen := where[s]; seen {
+				return
+			}
+			where[s] = block
 			for i, v := range s {
 				if v != nil && i > 0 && (len(with[v]) == 0 || with[v][len(with[v])-1] != s) {
 					with[v] = append(with[v], s)
 				}
 			}
 		}
-		for _, b := range r.Blocks {
+		for i, b := range r.Blocks {
+			block = i
 			for _, p := range b.Phis {
 				for _, a := range p.Args {
 					phiUse[a] = true
@@ -64,13 +73,18 @@ func (r *Region) Sink() {
 			}
 			for _, v := range b.Values {
 				add(v.State)
+				if v.real || v.State != nil {
+					for _, a := range v.Arg {
+						last[a] = i
+					}
+				}
 			}
 			b.exits(add, add)
 		}
 		return with
 	}
 	with := collect()
-	// available says that a value is part of all of some states.
+	// available says that a value is there anyway in all of some states.
 	available := func(o *Value, states []*State) bool {
 		if o == nil || o.IsConst() {
 			return true
@@ -79,7 +93,7 @@ func (r *Region) Sink() {
 			return false
 		}
 		for _, s := range states {
-			found := false
+			found := where[s] <= last[o]
 			for _, v := range s {
 				if v == o {
 					found = true
