@@ -50,6 +50,9 @@ func memoryGroup() []bench.Benchmark {
 					Setup: func(*bench.Env) (bench.Instance, error) { return storeInstance(width, at.off, nil, sliceStores[i]) }})
 		}
 	}
+	all = append(all, bench.Benchmark{Name: "memory/store/64-watched", Unit: bench.NsPerOp, Limit: "memory/limit/store/64",
+		Doc:   "The stores of memory/store/64, with another page watched, as it is when a translator runs",
+		Setup: func(*bench.Env) (bench.Instance, error) { return storeInstance(8, 0, watchedStores, nil) }})
 	for _, c := range []struct {
 		name string
 		size int
@@ -320,6 +323,14 @@ var ramStores = []func(*memory.RAM, memory.GPA, uint64) error{
 		}
 		return nil
 	},
+}
+
+// watchedStores watches the last page before it stores: what it stores to is not watched.
+func watchedStores(r *memory.RAM, a memory.GPA, v uint64) error {
+	if last := r.End() - memory.PageSize; r.Code().State(last) != memory.CodeWatched {
+		r.Code().Watch(last)
+	}
+	return ramStores[3](r, a, v)
 }
 
 var sliceStores = []func([]byte, uint64){
