@@ -19,10 +19,10 @@ func (m *memImage) ReadvAt(bufs [][]byte, off int64) error {
 		return err
 	}
 	m.mu.RLock()
-	defer m.mu.RUnlock()
 	for _, b := range bufs {
 		off += int64(copy(b, m.data[off:]))
 	}
+	m.mu.RUnlock()
 	return nil
 }
 
@@ -32,10 +32,10 @@ func (m *memImage) WritevAt(bufs [][]byte, off int64) error {
 		return err
 	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	for _, b := range bufs {
 		off += int64(copy(m.data[off:], b))
 	}
+	m.mu.Unlock()
 	return nil
 }
 
