@@ -10,6 +10,9 @@ import (
 // growBy is by how much the file is made longer at once, bytes: a system call for each cluster would cost more than a small write.
 const growBy = 4 << 20
 
+// maxTrim is how many clusters trim looks at: more were not added in advance.
+const maxTrim = growBy >> minClusterBits * 2
+
 // maxHost is where files end, bytes: offsets in entries have 56 bits.
 const maxHost = int64(1) << 55
 
@@ -92,7 +95,7 @@ func (g *Image) trim() error {
 		return nil
 	}
 	last := (g.end.Load() + g.cs - 1) >> g.bits
-	for ; last > 1 && !g.isStructure(last-1); last-- {
+	for stop := max(last-maxTrim, 1); last > stop && !g.isStructure(last-1); last-- {
 		if n, err := g.refcount(last - 1); err != nil || n != 0 {
 			break
 		}

@@ -2,7 +2,10 @@ package qcow2
 
 // Check: the refcounts as they are against those that a walk over all tables finds.
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Repair is what Check may change.
 type Repair int
@@ -162,11 +165,18 @@ func (g *Image) usesInFile(e uint64) (first, n int64) {
 }
 
 func (g *Image) countTree(r *Result, refs counter, l1 []uint64, what string, active bool) error {
+	seen := map[int64]struct{}{}
 	for i, e := range l1 {
 		off := entryOffset(e)
 		if off == 0 {
 			continue
 		}
+		if _, again := seen[off]; again {
+			r.corruption("%sthe L2 table %d is at %d, where another is", what, i, off)
+			refs.add(off>>g.bits, 1)
+			continue
+		}
+		seen[off] = struct{}{}
 		if off&(g.cs-1) != 0 || off+g.cs > g.end.Load() || off < g.cs {
 			r.corruption("%sthe L2 table %d is at %d, where no cluster is", what, i, off)
 			continue
@@ -231,14 +241,13 @@ func (g *Image) compare(r *Result, refs counter) error {
 	missing := func(c int64, have uint64) {
 		r.corruption("the cluster at %d has the refcount %d and %d users", c<<g.bits, have, refs.get(c))
 	}
-	for i := range g.refTable {
+	seen := map[uint64]struct{}{} // blocks that several entries have are damage already, and are looked at once
+	for i, e := range g.refTable {
 		b, err := g.block(int64(i))
-		if err != nil {
-			continue // reported
+		if _, again := seen[e]; err != nil || b == nil || again {
+			continue // reported, or nothing
 		}
-		if b == nil {
-			continue
-		}
+		seen[e] = struct{}{}
 		for j := range g.perRef {
 			c := int64(i)*g.perRef + j
 			switch have, want := getRef(b.b, g.refBits, j), refs.get(c); {
@@ -286,8 +295,18 @@ func (g *Image) freeLeaks(refs counter) error {
 // rebuild clears pointers to where nothing can be, counts everything anew, writes the counts behind the file's end and makes them
 // the image's by one write of the header.
 func (g *Image) rebuild() error {
+	tables := map[int64]struct{}{} // clusters that L1 tables have as L2 tables
+	for _, p := range g.allL1() {
+		l1, err := g.readEntries(p.off, p.size, "L1 table")
+		if err != nil {
+			return err
+		}
+		for _, e := range l1 {
+			tables[entryOffset(e)>>g.bits] = struct{}{}
+		}
+	}
 	for _, l1 := range g.allL1() {
-		if err := g.clearOutside(l1.off, l1.size); err != nil {
+		if err := g.clearOutside(l1.off, l1.size, tables); err != nil {
 			return err
 		}
 	}
@@ -331,12 +350,12 @@ func (g *Image) allL1() []l1Place {
 }
 
 // clearOutside zeroes the pointers of an L1 table, and of its L2 tables, that lead nowhere or to structure.
-func (g *Image) clearOutside(off, size int64) error {
+func (g *Image) clearOutside(off, size int64, tables map[int64]struct{}) error {
 	l1, err := g.readEntries(off, size, "L1 table")
 	if err != nil {
 		return err
 	}
-	fixed := map[int64]struct{}{0: {}} // structure but L2 tables
+	fixed := map[int64]struct{}{0: {}} // the header, and the L2 tables so far
 	structure := counter{}
 	g.countStructure(structure)
 	changed := false
@@ -349,6 +368,7 @@ func (g *Image) clearOutside(off, size int64) error {
 			l1[i], changed = 0, true
 			continue
 		}
+		fixed[at>>g.bits] = struct{}{}
 		t, err := g.readTable(at)
 		if err != nil {
 			return err
@@ -356,7 +376,8 @@ func (g *Image) clearOutside(off, size int64) error {
 		dirty := false
 		for j, e := range t.e {
 			c, n := g.usesInFile(e)
-			if g.outside(e) || n > 0 && e&flagCompressed == 0 && structure.get(c) != 0 {
+			_, over := tables[c]
+			if g.outside(e) || n > 0 && e&flagCompressed == 0 && (over || structure.get(c) != 0) {
 				t.e[j], dirty = 0, true
 			}
 		}
@@ -390,6 +411,9 @@ func (g *Image) storeRefcounts(refs counter) error {
 	}
 	blocks, table := int64(0), int64(0)
 	for {
+		if table<<g.bits > max(maxRefTable, g.cs) {
+			return errors.New("the image file is larger than a refcount table allows")
+		}
 		for c := base; c < base+blocks+table; c += g.perRef {
 			need[c/g.perRef] = struct{}{}
 		}
@@ -406,9 +430,6 @@ func (g *Image) storeRefcounts(refs counter) error {
 			break
 		}
 		blocks, table = b, t // both only grow
-	}
-	if table<<g.bits > max(maxRefTable, g.cs) {
-		return fmt.Errorf("the image file is larger than a refcount table allows")
 	}
 	refs.add(base, blocks+table)
 	entries := make([]uint64, table*g.cs/8)

@@ -12,6 +12,7 @@
 package qcow2
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -227,8 +228,8 @@ func (g *Image) noteStructure() error {
 	for _, s := range g.snaps {
 		errs = append(errs, note(s.l1Offset, s.l1Size*8, "L1 table of a snapshot"))
 	}
-	if err := errors.Join(errs...); err != nil {
-		return errs[0]
+	if err := cmp.Or(errs...); err != nil { // one line says enough
+		return err
 	}
 	tables := map[int64]struct{}{}
 	for _, e := range g.l1 {

@@ -25,7 +25,11 @@ type Snapshot struct {
 	extra            []byte // as in the file
 }
 
-const snapshotLen = 40 // bytes, without what follows
+const (
+	snapshotLen = 40 // bytes, without what follows
+	// maxSnapshotL1 is how many entries the L1 tables of all snapshots may have: what a check has to read.
+	maxSnapshotL1 = 1 << 30 / 8
+)
 
 // ErrNoSnapshot is wrapped when there is no snapshot of that name.
 var ErrNoSnapshot = errors.New("no such snapshot")
@@ -43,6 +47,7 @@ func (g *Image) readSnapshots() ([]Snapshot, error) {
 		at += n
 		return b, err
 	}
+	entries := int64(0)
 	for range g.h.snapshots {
 		b, err := read(snapshotLen)
 		if err != nil {
@@ -54,7 +59,8 @@ func (g *Image) readSnapshots() ([]Snapshot, error) {
 			Taken: time.Unix(int64(be.Uint32(b[16:])), int64(be.Uint32(b[20:]))), VMState: int64(be.Uint32(b[32:])),
 		}
 		extra, id, name := int64(be.Uint32(b[36:])), int64(be.Uint16(b[12:])), int64(be.Uint16(b[14:]))
-		if s.l1Offset <= 0 || s.l1Offset&(g.cs-1) != 0 || s.l1Size*8 > maxL1Bytes || extra > 1024 {
+		entries += s.l1Size
+		if s.l1Offset <= 0 || s.l1Offset > g.end.Load()-s.l1Size*8 || entries > maxSnapshotL1 || s.l1Offset&(g.cs-1) != 0 || s.l1Size*8 > maxL1Bytes || extra > 1024 {
 			return nil, corrupt("an entry of the table of snapshots")
 		}
 		if b, err = read((extra + id + name + 7) &^ 7); err != nil {
