@@ -95,6 +95,8 @@ func TestNeighboursBecomeOne(t *testing.T) {
 				for range c.asks {
 					q.Wait()
 				}
+				img.mu.Lock()
+				defer img.mu.Unlock()
 				if len(img.calls) != len(c.want) {
 					t.Fatalf("the image was called for %v, want %v", img.calls, c.want)
 				}
@@ -150,6 +152,9 @@ func TestErrorOfOneAmongNeighbours(t *testing.T) {
 			for range n {
 				q.Wait()
 			}
+			synctest.Wait()
+			img.mu.Lock()
+			defer img.mu.Unlock()
 			if img.calls[0] != [2]int64{first * 512, n * 512} {
 				t.Errorf("type %d: the first call is for %v", typ, img.calls[0])
 			}
@@ -319,51 +324,57 @@ func (m *promptImage) ReadvAt(bufs [][]byte, off int64) error {
 
 // What can be done at once has been when the notification returns; what cannot is a worker's.
 func TestDoneAtOnce(t *testing.T) {
-	img := &promptImage{Image: newTestImage().Image}
-	dev := newDevice(t, img, 512)
-	d := virtiotest.New(t, dev, virtiotest.MMIO)
-	d.Start(virtio.FeatureVersion1 | allFeatures)
-	q := d.Queue(0)
-	st := offer(d, q, typeIn, 3, nil)
-	q.Kick()
-	q.Wait()
-	if img.atOnce.Load() != 0 || img.waiting.Load() != 1 || d.Bytes(st)[0] != 0 {
-		t.Errorf("%d at once, %d by a worker, status %d", img.atOnce.Load(), img.waiting.Load(), d.Bytes(st)[0])
-	}
-	img.now.Store(true)
-	st = offer(d, q, typeIn, 3, nil)
-	q.Kick()
-	if _, _, ok := q.Used(); !ok || d.Bytes(st)[0] != 0 || img.waiting.Load() != 1 {
-		t.Error("a request that waits for nothing was not done at once")
-	}
-	st = offer(d, q, typeIn, diskSectors, nil)
-	q.Kick()
-	if _, _, ok := q.Used(); !ok || d.Bytes(st)[0] != 1 {
-		t.Error("a request that is refused was not done at once")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		img := &promptImage{Image: newTestImage().Image}
+		dev := newDevice(t, img, 512)
+		d := virtiotest.New(t, dev, virtiotest.MMIO)
+		d.Start(virtio.FeatureVersion1 | allFeatures)
+		synctest.Wait() // for who looks for requests from before DRIVER_OK
+		q := d.Queue(0)
+		st := offer(d, q, typeIn, 3, nil)
+		q.Kick()
+		q.Wait()
+		if img.atOnce.Load() != 0 || img.waiting.Load() != 1 || d.Bytes(st)[0] != 0 {
+			t.Errorf("%d at once, %d by a worker, status %d", img.atOnce.Load(), img.waiting.Load(), d.Bytes(st)[0])
+		}
+		img.now.Store(true)
+		st = offer(d, q, typeIn, 3, nil)
+		q.Kick()
+		if _, _, ok := q.Used(); !ok || d.Bytes(st)[0] != 0 || img.waiting.Load() != 1 {
+			t.Error("a request that waits for nothing was not done at once")
+		}
+		st = offer(d, q, typeIn, diskSectors, nil)
+		q.Kick()
+		if _, _, ok := q.Used(); !ok || d.Bytes(st)[0] != 1 {
+			t.Error("a request that is refused was not done at once")
+		}
+	})
 }
 
 // A hart does a bounded amount for one notification, and workers the rest.
 func TestHartDoesABoundedAmount(t *testing.T) {
-	const size, n = 512 << 10, 8 // together more than nowBudget
-	img := &promptImage{Image: storage.NewMemory(n * size)}
-	img.now.Store(true)
-	d := virtiotest.New(t, newDevice(t, img, 512), virtiotest.MMIO)
-	d.Start(virtio.FeatureVersion1 | allFeatures)
-	q, in := d.Queue(0), d.In(size)
-	for i := range n {
-		q.Add(d.Out(header(typeIn, uint64((n-1-i)*size/512))), in, d.In(1)) // backwards: they stay apart
-	}
-	q.Kick()
-	if got := img.atOnce.Load(); got == 0 || got > 3 {
-		t.Errorf("%d of %d were done at once", got, n)
-	}
-	for range n {
-		q.Wait()
-	}
-	if img.atOnce.Load()+img.waiting.Load() != n {
-		t.Errorf("%d at once, %d by workers, of %d", img.atOnce.Load(), img.waiting.Load(), n)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		const size, n = 512 << 10, 8 // together more than nowBudget
+		img := &promptImage{Image: storage.NewMemory(n * size)}
+		img.now.Store(true)
+		d := virtiotest.New(t, newDevice(t, img, 512), virtiotest.MMIO)
+		d.Start(virtio.FeatureVersion1 | allFeatures)
+		synctest.Wait()
+		q, in := d.Queue(0), d.In(size)
+		for i := range n {
+			q.Add(d.Out(header(typeIn, uint64((n-1-i)*size/512))), in, d.In(1)) // backwards: they stay apart
+		}
+		q.Kick()
+		if got := img.atOnce.Load(); got == 0 || got > 3 {
+			t.Errorf("%d of %d were done at once", got, n)
+		}
+		for range n {
+			q.Wait()
+		}
+		if img.atOnce.Load()+img.waiting.Load() != n {
+			t.Errorf("%d at once, %d by workers, of %d", img.atOnce.Load(), img.waiting.Load(), n)
+		}
+	})
 }
 
 // Harts that notify queues of their own and one together, all at once.

@@ -37,7 +37,7 @@ type server struct {
 	cur    *job    // being put together
 	used   []virtio.Used
 	budget int  // bytes that a hart may still move
-	mine   *job // of a worker: what it does itself, when it no longer serves
+	mine   *job // of the worker that serves: the last job, which it does itself behind that
 }
 
 func newServer(s *session, q *virtio.Queue) *server {
@@ -49,7 +49,11 @@ func newServer(s *session, q *virtio.Queue) *server {
 
 // notified is called by a hart.
 func (v *server) notified() {
-	if v.session.prompt == nil || v.serve(true) {
+	more := v.session.prompt == nil
+	if !more {
+		more, _ = v.serve(true)
+	}
+	if more {
 		v.handOver()
 	}
 }
@@ -64,36 +68,33 @@ func (v *server) handOver() {
 // serveAndRun is what a worker does with a queue that was handed over.
 func (v *server) serveAndRun(w *worker) {
 	v.passed.Store(false)
-	v.serve(false)
-	v.mu.Lock()
-	j := v.mine
-	v.mine = nil
-	v.mu.Unlock()
-	if j != nil {
+	if _, j := v.serve(false); j != nil {
 		w.run(j)
 	}
 }
 
-// serve serves the queue, on a hart or not, unless somebody does. more is true where the budget was not enough.
-func (v *server) serve(hart bool) (more bool) {
+// serve serves the queue, on a hart or not, unless somebody does. more is true where the budget was not enough; mine is what a worker is to do itself, now that
+// others can serve. Nobody else but end takes mu: whoever unlocks it has to look at again.
+func (v *server) serve(hart bool) (more bool, mine *job) {
 	for {
 		if !v.mu.TryLock() {
 			// Whoever has it looks at again when it has unlocked. If that was before the store, the lock is free.
 			v.again.Store(true)
 			if !v.mu.TryLock() {
-				return false
+				return false, mine
 			}
 		}
 		if v.again.Load() {
 			v.again.Store(false)
 		}
-		v.budget = nowBudget
+		v.budget, v.mine = nowBudget, mine
 		if !v.ended {
 			more = v.take(hart)
 		}
+		mine = v.mine
 		v.mu.Unlock()
 		if more || !v.again.Load() {
-			return more
+			return more, mine
 		}
 	}
 }

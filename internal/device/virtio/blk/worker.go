@@ -115,14 +115,15 @@ const giveBack = 30 * time.Microsecond
 
 func (w *worker) work() {
 	b := &w.session.backlog
-	for {
-		if b.size.Load() == 0 {
-			w.flush()
+	defer w.flush() // what was in the host is done, also at a reset
+	for !w.session.stopped() {
+		j := b.pop()
+		if j == nil {
+			w.flush() // nothing is kept while it waits
+			j = b.take()
 		}
-		j := b.take()
 		switch {
 		case j == nil:
-			w.flush()
 			return
 		case len(j.reqs) == 0:
 			w.flush()
