@@ -21,7 +21,11 @@ func kinds(t testing.TB, size int) map[string]Image {
 	noFallocate := mustOpen(t, Options{Path: zeroFile()})
 	noFallocate.(*file).noPunch.Store(true)
 	noFallocate.(*file).noZero.Store(true)
+	bounced := mustOpen(t, Options{Path: zeroFile()}).(*file)
+	bounced.direct = makeDirect(4096) // whatever this file system wants
 	return map[string]Image{
+		"qcow2":                mustOpen(t, Options{Path: create(t, "disk.qcow2", CreateOptions{Size: int64(size), Sector: 512})}),
+		"file past the cache":  directImage{bounced},
 		"memory":               NewMemory(int64(size)),
 		"file":                 mustOpen(t, Options{Path: zeroFile()}),
 		"file without support": noFallocate,
@@ -233,6 +237,9 @@ func TestSnapshotConcurrentSectors(t *testing.T) {
 
 func BenchmarkRead4K(b *testing.B) {
 	for name, img := range kinds(b, 1<<20) {
+		if err := img.WritevAt([][]byte{bytes.Repeat([]byte{1}, 1<<20)}, 0); err != nil {
+			b.Fatal(err)
+		}
 		b.Run(name, func(b *testing.B) {
 			bufs := [][]byte{make([]byte, 2048), make([]byte, 2048)}
 			b.ReportAllocs()
@@ -248,6 +255,9 @@ func BenchmarkRead4K(b *testing.B) {
 
 func BenchmarkWrite4K(b *testing.B) {
 	for name, img := range kinds(b, 1<<20) {
+		if err := img.WritevAt([][]byte{bytes.Repeat([]byte{1}, 1<<20)}, 0); err != nil {
+			b.Fatal(err)
+		}
 		b.Run(name, func(b *testing.B) {
 			bufs := [][]byte{make([]byte, 2048), make([]byte, 2048)}
 			b.ReportAllocs()

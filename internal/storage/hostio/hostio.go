@@ -5,6 +5,7 @@ package hostio
 import (
 	"errors"
 	"io"
+	"slices"
 	"sync"
 )
 
@@ -81,7 +82,9 @@ func (m *Memory) grow(size int64) error {
 	if m.Limit != 0 && size > m.Limit {
 		return ErrNoSpace
 	}
-	m.data = append(m.data, make([]byte, size-int64(len(m.data)))...)
+	n := len(m.data)
+	m.data = slices.Grow(m.data, int(size)-n)[:size]
+	clear(m.data[n:])
 	return nil
 }
 
@@ -100,7 +103,7 @@ func (m *Memory) Truncate(size int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if size < int64(len(m.data)) {
-		m.data = m.data[:size:size]
+		m.data = m.data[:size]
 	}
 	return m.grow(size)
 }

@@ -7,7 +7,8 @@ import (
 	"fmt"
 )
 
-// growBy is by how much the file is made longer at once, bytes: a system call for each cluster would cost more than a small write.
+// growBy is by how much the file is made longer at once at most, bytes: a system call for each cluster would cost more than a small write. Small images
+// grow by less, an eighth of what they have.
 const growBy = 4 << 20
 
 // maxTrim is how many clusters trim looks at: more were not added in advance.
@@ -75,7 +76,9 @@ func (g *Image) extend(size int64) error {
 		return nil
 	}
 	least := size
-	size = (size + growBy - 1) &^ (growBy - 1)
+	size += min(max(size/8, 16<<g.bits), growBy)
+	size &^= 4095
+	size = max(size, least)
 	if err := g.f.Truncate(size); err != nil {
 		if size = least; g.f.Truncate(size) != nil {
 			return fmt.Errorf("making the image file longer than %d bytes: %w", end, err)

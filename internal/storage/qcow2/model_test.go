@@ -224,6 +224,9 @@ func TestModel(t *testing.T) {
 			m := newModel(t, s, mem, *seed)
 			var log []string
 			n := *ops
+			if testing.Short() {
+				n /= 10
+			}
 			if s.o.ClusterSize > 1<<20 { // their checks and copies take long
 				n /= 10
 			}

@@ -113,16 +113,17 @@ func (g *Image) snapshotsLen() int64 {
 // Snapshots are those of the image, the oldest first.
 func (g *Image) Snapshots() []Snapshot { return g.Info().Snapshots }
 
-// find is the index of the snapshot of that name or, when none has it, that ID.
-func (g *Image) find(name string) (int, error) {
-	i := slices.IndexFunc(g.snaps, func(s Snapshot) bool { return s.Name == name })
+// find is the index of the snapshot of that name or, when none has it, that ID, and its L1 table.
+func (g *Image) find(name string) (i int, l1 []uint64, err error) {
+	i = slices.IndexFunc(g.snaps, func(s Snapshot) bool { return s.Name == name })
 	if i < 0 {
 		i = slices.IndexFunc(g.snaps, func(s Snapshot) bool { return s.ID == name })
 	}
 	if i < 0 {
-		return 0, fmt.Errorf("%w: %q", ErrNoSnapshot, name)
+		return 0, nil, fmt.Errorf("%w: %q", ErrNoSnapshot, name)
 	}
-	return i, nil
+	l1, err = g.readEntries(g.snaps[i].l1Offset, g.snaps[i].l1Size, "L1 table of the snapshot")
+	return i, l1, err
 }
 
 // exclusively runs do with the image flushed and nobody else in it, and flushes after it.
@@ -182,15 +183,11 @@ func (g *Image) TakeSnapshot(name string) error {
 // DeleteSnapshot forgets a snapshot, by name or ID.
 func (g *Image) DeleteSnapshot(name string) error {
 	return g.exclusively(func() error {
-		i, err := g.find(name)
+		i, l1, err := g.find(name)
 		if err != nil {
 			return err
 		}
 		s := g.snaps[i]
-		l1, err := g.readEntries(s.l1Offset, s.l1Size, "L1 table of the snapshot")
-		if err != nil {
-			return err
-		}
 		h := g.h
 		if err := g.replaceSnapshots(&h, slices.Delete(slices.Clone(g.snaps), i, i+1)); err != nil {
 			return err
@@ -206,15 +203,11 @@ func (g *Image) DeleteSnapshot(name string) error {
 // ApplySnapshot makes the disk what it was; what it is now is lost unless another snapshot has it.
 func (g *Image) ApplySnapshot(name string) error {
 	return g.exclusively(func() error {
-		i, err := g.find(name)
+		i, l1, err := g.find(name)
 		if err != nil {
 			return err
 		}
 		s := g.snaps[i]
-		l1, err := g.readEntries(s.l1Offset, s.l1Size, "L1 table of the snapshot")
-		if err != nil {
-			return err
-		}
 		need, err := l1SizeFor(max(s.Size, 1), g.h.clusterBits)
 		if err != nil {
 			return err
