@@ -13,22 +13,41 @@ import (
 	"strings"
 
 	"github.com/vmproject/vm/internal/bench/peer"
+	"github.com/vmproject/vm/internal/storage"
 )
 
 // backend is a kind of image.
 type backend struct {
 	name    string
-	options string // of vm's -d, each with its comma
-	dir     string // where the image is; empty: the scratch folder
-	lasts   bool   // what is written outlives the machine
+	options string                                                    // of vm's -d, each with its comma
+	dir     string                                                    // where the image is; empty: the scratch folder
+	lasts   bool                                                      // what is written outlives the machine
+	make    func(path string, size int64, sector int) (string, error) // makes it near the path, and says where; nil: newImage
 }
 
-// backends are all of them. Memory is a file of the host's memory: vm has no images without a file.
+// backends are all of them.
 var backends = []backend{
 	{name: "raw", lasts: true},
-	{name: "memory", dir: "/dev/shm", lasts: true},
+	{name: "tmpfs", dir: "/dev/shm", lasts: true},
+	{name: "memory", make: func(_ string, size int64, _ int) (string, error) { return fmt.Sprintf("memory:%dM", size>>20), nil }},
 	{name: "snapshot", options: ",snapshot"},
 	{name: "limited", options: ",iops=20000/1000,bps=200M", lasts: true},
+	{name: "direct", options: ",cache=none", lasts: true},
+	{name: "durable", options: ",cache=writethrough", lasts: true},
+	{name: "qcow2", lasts: true, make: func(path string, size int64, sector int) (string, error) {
+		path += ".qcow2"
+		_, err := storage.Create(storage.CreateOptions{Path: path, Size: size, Sector: sector})
+		return path, err
+	}},
+	{name: "overlay", lasts: true, make: func(path string, size int64, sector int) (string, error) {
+		base, err := newImage(path+".base", size)
+		if err != nil {
+			return "", err
+		}
+		path += ".qcow2"
+		_, err = storage.Create(storage.CreateOptions{Path: path, Sector: sector, Backing: base, BackingFormat: storage.FormatRaw})
+		return path, err
+	}},
 }
 
 // verifyJobs are what fio does on a disk, by what is told of it. @SECTOR@ is the size of a sector, @SIZE@ half of the disk: each of two jobs has its half.
@@ -68,7 +87,12 @@ func verify(ctx context.Context, o options, g *guest) error {
 				}
 				defer os.RemoveAll(dir)
 			}
-			path, err := newImage(filepath.Join(dir, name), size)
+			path, err := filepath.Join(dir, name), error(nil)
+			if b.make != nil {
+				path, err = b.make(path, size, sector)
+			} else {
+				path, err = newImage(path, size)
+			}
 			if err != nil {
 				return err
 			}
