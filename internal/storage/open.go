@@ -93,7 +93,11 @@ func openMemory(o Options) (Image, error) {
 	if o.Size <= 0 || o.Size%sector != 0 || o.Size > math.MaxInt {
 		return nil, fmt.Errorf("%d bytes of memory are no disk: give it a size, as in memory:1G", o.Size)
 	}
-	return NewMemory(o.Size), nil
+	m, err := newMemory(o.Size)
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // openImage opens what a path names, without a snapshot over it. above are the files whose backing file it is.
