@@ -77,14 +77,7 @@ func (s *session) end() {
 	s.wg.Wait()
 }
 
-func (s *session) stopped() bool {
-	select {
-	case <-s.stop:
-		return true
-	default:
-		return false
-	}
-}
+func (s *session) stopped() bool { return s.backlog.stopped() }
 
 // newJob is an empty job.
 func (s *session) newJob(v *server) *job {
@@ -116,10 +109,11 @@ const giveBack = 30 * time.Microsecond
 func (w *worker) work() {
 	b := &w.session.backlog
 	for {
-		if b.size.Load() == 0 {
+		j := b.pop()
+		if j == nil { // that there was a job a moment ago is no reason to wait for the next with something kept back
 			w.flush()
+			j = b.take()
 		}
-		j := b.take()
 		switch {
 		case j == nil:
 			w.flush()
