@@ -4,8 +4,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -16,7 +18,8 @@ const lives = 6
 
 // world is what all kills share.
 type world struct {
-	seed uint64
+	seed    uint64
+	verbose bool
 	tools
 	dir, guest string
 }
@@ -59,11 +62,17 @@ func (w *world) kill(ctx context.Context, r *row, i int) error {
 	d, end := r.disk, draw(rng)
 	first := d.next
 	acknowledged, err := live(ctx, w.vm, w.guest, d, end)
+	if s, ok := errors.AsType[*stall](err); ok {
+		err = errors.Join(err, os.WriteFile(filepath.Join(r.dir, "stall.txt"), []byte(s.goroutines), 0o644))
+	}
 	if err != nil {
 		return err
 	}
 	d.lives++
 	r.kills++
+	if w.verbose {
+		log.Printf("kill %d: %s, life %d, %d harts, batches %d to %d acknowledged", i+1, r.name, d.lives, end.harts, first, acknowledged)
+	}
 	r.writes += d.killed(acknowledged)
 	if acknowledged < first {
 		r.early++

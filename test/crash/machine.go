@@ -12,14 +12,16 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
 const (
-	bootLimit = 3 * time.Minute // until the first line, and from one to the next
-	mostLines = 40              // seen before a kill
-	mostAfter = 30 * time.Millisecond
-	mostBoot  = 2 * time.Second // of a kill that does not wait for a line
+	stallLimit = time.Minute      // until the first line, and from one to the next
+	tellLimit  = 10 * time.Second // for a machine that does not go on to say where it stands
+	mostLines  = 40               // seen before a kill
+	mostAfter  = 30 * time.Millisecond
+	mostBoot   = 2 * time.Second // of a kill that does not wait for a line
 )
 
 // doom is when a machine is killed: so long after so many lines. The moment itself is the host's to make different each time.
@@ -36,6 +38,16 @@ func draw(rng *rand.Rand) doom {
 		d.lines, d.after = 0, time.Duration(rng.Int64N(int64(mostBoot)))
 	}
 	return d
+}
+
+// stall is a machine that did not go on.
+type stall struct {
+	seen       int
+	goroutines string
+}
+
+func (s *stall) Error() string {
+	return fmt.Sprintf("the guest said nothing for %v after %d batches", stallLimit, s.seen)
 }
 
 // live boots a machine with the disk, and kills it. It returns the last batch that was acknowledged, 0 if none was.
@@ -69,17 +81,21 @@ func live(ctx context.Context, vm, guest string, d *disk, end doom) (acknowledge
 	kill := time.NewTimer(end.after)
 	defer kill.Stop()
 	if end.lines > 0 {
-		kill.Reset(bootLimit)
+		kill.Reset(stallLimit)
 	}
-	seen, killed := 0, false
+	seen, killed, stalled := 0, false, false
 	for open := true; open; {
 		var line string
 		select {
 		case <-kill.C:
-			killed = true
-			if err := cmd.Process.Kill(); err != nil { // SIGKILL
-				cancel()
+			if seen < end.lines && !stalled { // Go's runtime prints all goroutines
+				stalled = true
+				_ = cmd.Process.Signal(syscall.SIGABRT) // one that has ended is found out below
+				kill.Reset(tellLimit)
+				continue
 			}
+			killed = true
+			_ = cmd.Process.Kill() // SIGKILL
 		case line, open = <-lines:
 			if !open {
 				break
@@ -96,17 +112,17 @@ func live(ctx context.Context, vm, guest string, d *disk, end doom) (acknowledge
 			case seen == end.lines:
 				kill.Reset(end.after)
 			default:
-				kill.Reset(bootLimit)
+				kill.Reset(stallLimit)
 			}
 		}
 	}
 	wait := cmd.Wait()
 	switch {
 	case err != nil:
+	case stalled:
+		err = &stall{seen, stderr.String()}
 	case !killed:
 		err = fmt.Errorf("the machine ended by itself: %v: %s", wait, strings.TrimSpace(stderr.String()))
-	case seen < end.lines:
-		err = fmt.Errorf("the guest said nothing for %v after %d batches: %s", bootLimit, seen, strings.TrimSpace(stderr.String()))
 	}
 	return acknowledged, err
 }

@@ -40,6 +40,7 @@ type options struct {
 	kills int
 	seed  uint64
 	dir   string // for images; empty: the system's temporary folder
+	each  bool   // say something of each kill
 	run   *regexp.Regexp
 }
 
@@ -51,6 +52,7 @@ func main() {
 	flag.IntVar(&o.kills, "kills", 200, "machines to kill")
 	flag.Uint64Var(&o.seed, "seed", 0, "seed of plans and moments; 0: another each time")
 	flag.StringVar(&o.dir, "dir", "", "the `folder` for images; empty: the system's for temporary files")
+	flag.BoolVar(&o.each, "v", false, "say something of each kill")
 	flag.Func("run", "only kinds whose name matches the `pattern`", func(s string) (err error) {
 		o.run, err = regexp.Compile(s)
 		return err
@@ -76,20 +78,25 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
+	var t tally
+	defer func() {
+		if t.sum().failed == 0 {
+			err = errors.Join(err, os.RemoveAll(scratch))
+		}
+	}()
 	guest := filepath.Join(scratch, "guest")
 	if err := build(ctx, guest); err != nil {
-		return errors.Join(err, os.RemoveAll(scratch))
+		return err
 	}
-	var t tally
 	for _, k := range kinds {
 		if o.run.MatchString(k.name) {
 			t = append(t, &row{kind: k})
 		}
 	}
 	if len(t) == 0 {
-		return errors.Join(errors.New("no kind has a name that matches -run"), os.RemoveAll(scratch))
+		return errors.New("no kind has a name that matches -run")
 	}
-	w := &world{seed: o.seed, dir: scratch, guest: guest, tools: tools{vm: o.vm}}
+	w := &world{seed: o.seed, verbose: o.each, dir: scratch, guest: guest, tools: tools{vm: o.vm}}
 	if w.qemuImg, err = exec.LookPath("qemu-img"); err != nil {
 		log.Print("qemu-img is missing: images are checked by vm alone; Debian's package qemu-utils has it")
 	}
@@ -99,7 +106,7 @@ func run(ctx context.Context, o options) (err error) {
 		r := t[i%len(t)]
 		if err := w.kill(ctx, r, i); err != nil {
 			if ctx.Err() != nil {
-				return errors.Join(errors.New("interrupted"), os.RemoveAll(scratch))
+				return errors.New("interrupted")
 			}
 			r.failed++
 			log.Printf("kill %d, %s: %v; the image is kept in %s", i+1, r.name, err, r.dir)
@@ -119,7 +126,7 @@ func run(ctx context.Context, o options) (err error) {
 	if n := t.sum().failed; n > 0 {
 		return fmt.Errorf("%d failures with seed %d", n, o.seed)
 	}
-	return os.RemoveAll(scratch)
+	return nil
 }
 
 // build makes the guest's program.
