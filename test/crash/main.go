@@ -29,7 +29,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"syscall"
 	"time"
 )
@@ -131,7 +130,7 @@ func run(ctx context.Context, o options) (err error) {
 
 // build makes the guest's program.
 func build(ctx context.Context, path string) error {
-	cmd := exec.CommandContext(ctx, filepath.Join(runtime.GOROOT(), "bin", "go"), "build", "-trimpath", "-ldflags=-s -w", "-o", path, "github.com/vmproject/vm/test/crash/guest")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "github.com/vmproject/vm/test/crash/guest")
 	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=riscv64", "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("building the guest's program: %w: %s", err, out)
