@@ -189,7 +189,7 @@ type tools struct {
 // output runs a program that may end with any status.
 func output(ctx context.Context, name string, args ...string) (out []byte, status int, err error) {
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin") // e2fsprogs are there
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	out, err = cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.Exited() {

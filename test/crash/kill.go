@@ -49,15 +49,13 @@ func (w *world) kill(ctx context.Context, r *row, i int) error {
 			return err
 		}
 		r.images++
-		r.dir = filepath.Join(w.dir, fmt.Sprintf("%d-%d", i%len(kinds), r.images))
-		if err := os.Mkdir(r.dir, 0o755); err != nil {
+		var err error
+		if r.dir, err = os.MkdirTemp(w.dir, "image"); err != nil {
 			return err
 		}
-		d, err := newDisk(ctx, r.kind, r.dir, rng.Uint64())
-		if err != nil {
+		if r.disk, err = newDisk(ctx, r.kind, r.dir, rng.Uint64()); err != nil {
 			return err
 		}
-		r.disk = d
 	}
 	d, end := r.disk, draw(rng)
 	first := d.next

@@ -6,7 +6,8 @@
 //	make crash ARGS='-kills 20 -run ext4'   # some of it
 //	make crash ARGS='-seed 7'               # the plans and the doom of an earlier run
 //
-// Half of the images hold an ext4 file system or are written past the guest's page cache, one sector at least; see kinds.go.
+// Images are raw and qcow2, for both sizes of sectors, with and without a backing file, in three cache modes. The guest writes sectors past its page cache, pages by way of it, or
+// files of ext4, of which each has to be whole after the journal is replayed, and e2fsck has to find nothing: see kinds.go.
 //
 // What it shows and what not: the host's kernel survives, and with it its page cache, so all that the process had written is there. What is killed is everything that the process
 // held back, as tables of a qcow2 image in memory, and everything that it did half: so this is about the order and the completeness of the process's own writes, and about
@@ -66,7 +67,8 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, o); err != nil {
+	err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin") // where Debian has e2fsprogs, and users do not look
+	if err = errors.Join(err, run(ctx, o)); err != nil {
 		stop()
 		log.Fatal(err)
 	}
@@ -83,17 +85,25 @@ func run(ctx context.Context, o options) (err error) {
 			err = errors.Join(err, os.RemoveAll(scratch))
 		}
 	}()
-	guest := filepath.Join(scratch, "guest")
-	if err := build(ctx, guest); err != nil {
-		return err
-	}
 	for _, k := range kinds {
 		if o.run.MatchString(k.name) {
 			t = append(t, &row{kind: k})
 		}
+		if !k.ext4 || !o.run.MatchString(k.name) {
+			continue
+		}
+		for _, name := range []string{"mke2fs", "e2fsck", "debugfs"} {
+			if _, err := exec.LookPath(name); err != nil {
+				return fmt.Errorf("%w: Debian's package e2fsprogs has it; -run 'raw|64K|4K|v2' leaves file systems out", err)
+			}
+		}
 	}
 	if len(t) == 0 {
 		return errors.New("no kind has a name that matches -run")
+	}
+	guest := filepath.Join(scratch, "guest")
+	if err := build(ctx, guest); err != nil {
+		return err
 	}
 	w := &world{seed: o.seed, verbose: o.each, dir: scratch, guest: guest, tools: tools{vm: o.vm}}
 	if w.qemuImg, err = exec.LookPath("qemu-img"); err != nil {
