@@ -6,6 +6,7 @@
 # make bench-engine  vm and QEMU side by side
 # make bench-block  disks in a guest, vm and QEMU side by side
 # make fio  fio verifies what it wrote in a guest, over every kind of image
+# make crash  kills machines as their guests write, 200 times, and looks at what their disks hold
 # make perf-gate BASE=REV  is it slower than that?
 
 GO      ?= go
@@ -13,7 +14,7 @@ VM      := bin/vm
 SOURCES := $(shell find . -name '*.go' -o -name '*.s' -o -name '*.sh') go.mod go.sum
 export CGO_ENABLED = 0
 
-.PHONY: run build test tools lint cross unit unit-allocdebug race boot stress lockstep-boot fuzz bench bench-engine bench-block fio perf-gate perf-gate-proof baseline clean
+.PHONY: run build test tools lint cross unit unit-allocdebug race boot stress lockstep-boot fuzz bench bench-engine bench-block fio crash perf-gate perf-gate-proof baseline clean
 
 run: build
 	$(VM) run
@@ -62,6 +63,7 @@ boot: build
 	for e in $(OTHER_ENGINES); do \
 	  $(GO) test -count=1 -timeout 15m ./test/boot -vm $(abspath $(VM)) -engine $$e -run '$(ESSENTIAL)' || exit; done
 	$(GO) test -count=1 -timeout 15m ./test/boot -vm $(abspath $(VM)) -jit tier=optimized,mirror=always -run '$(OPTIMIZED)'
+	$(GO) run ./test/crash -vm $(VM) -kills 6
 	$(GO) test -count=1 -timeout 15m ./internal/bench/suite -run '^TestLinux' -vm $(abspath $(VM)) -qemu "$$(command -v qemu-system-riscv64)"
 
 # Debian's stress-ng for STRESS_TIME with STRESS_ENGINE, which takes that long and is not a part of make test.
@@ -106,6 +108,11 @@ bench-block: build
 # ARGS=-quick for a few MiB of each.
 fio: build
 	$(GO) run ./test/blockbench -vm $(VM) -verify $(ARGS)
+
+# SIGKILL at random moments of a guest that writes and syncs; a dozen minutes, so that make boot has a short form only. ARGS='-kills N -seed S -run KIND'.
+crash: build
+	@.ci/tools
+	$(GO) run ./test/crash -vm $(VM) $(ARGS)
 
 # Whether the files as they are, or HEAD=REV, are slower than BASE=REV: see docs/PERFORMANCE_MONITORING.md. ARGS as test/perfgate has them.
 perf-gate:

@@ -90,16 +90,14 @@ func (b *backlog) call() {
 	}
 }
 
-// take is the next job, which is waited for; nil at the end.
+// take is the next job, which is waited for; nil at the end. A worker must keep nothing back that somebody waits for.
 func (b *backlog) take() *job {
 	for {
-		select {
-		case <-b.stop:
-			return nil
-		default:
-		}
 		if j := b.pop(); j != nil {
 			return j
+		}
+		if b.stopped() {
+			return nil
 		}
 		if b.poll() {
 			continue
@@ -119,9 +117,18 @@ func (b *backlog) take() *job {
 	}
 }
 
-// pop is the next job that is there, or nil.
+func (b *backlog) stopped() bool {
+	select {
+	case <-b.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// pop is the next job that is there, or nil. At the end there is none.
 func (b *backlog) pop() *job {
-	if b.size.Load() == 0 {
+	if b.size.Load() == 0 || b.stopped() {
 		return nil
 	}
 	now := b.now()

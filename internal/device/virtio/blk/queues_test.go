@@ -5,6 +5,7 @@ package blk
 import (
 	"bytes"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -403,6 +404,37 @@ func TestManyHarts(t *testing.T) {
 	if n := served.Load(); n != harts*rounds {
 		t.Errorf("%d requests were served, want %d", n, harts*rounds)
 	}
+}
+
+// A driver that offers nothing more hears of all it has offered, however the workers take the jobs from under each other: none waits for the next job with
+// a request kept back that it has done.
+func TestNothingIsKeptBack(t *testing.T) {
+	d := virtiotest.New(t, newQueues(t, &turns{newTestImage()}, 1), virtiotest.MMIO)
+	d.Start(virtio.FeatureVersion1 | allFeatures)
+	q := d.Queue(0)
+	var requests [12][]virtiotest.Buf
+	for i := range requests { // backwards, with a sector between: they stay apart
+		requests[i] = []virtiotest.Buf{d.Out(header(typeIn, uint64(2*(len(requests)-1-i)))), d.In(512), d.In(1)}
+	}
+	for range 10000 {
+		for _, bufs := range requests {
+			q.Add(bufs...)
+		}
+		q.Kick()
+		for range requests {
+			q.Wait()
+		}
+	}
+}
+
+// turns is an image that lets others run while it reads, and serves nothing at once.
+type turns struct{ storage.Image }
+
+func (m *turns) ReadvAt(bufs [][]byte, off int64) error {
+	for range 40 {
+		runtime.Gosched()
+	}
+	return m.Image.ReadvAt(bufs, off)
 }
 
 // countImage counts reads.

@@ -77,14 +77,7 @@ func (s *session) end() {
 	s.wg.Wait()
 }
 
-func (s *session) stopped() bool {
-	select {
-	case <-s.stop:
-		return true
-	default:
-		return false
-	}
-}
+func (s *session) stopped() bool { return s.backlog.stopped() }
 
 // newJob is an empty job.
 func (s *session) newJob(v *server) *job {
@@ -119,7 +112,7 @@ func (w *worker) work() {
 	for !w.session.stopped() {
 		j := b.pop()
 		if j == nil {
-			w.flush() // nothing is kept while it waits
+			w.flush() // nothing is kept while it waits: that there was a job a moment ago is no reason to
 			j = b.take()
 		}
 		switch {
