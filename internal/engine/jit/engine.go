@@ -193,7 +193,10 @@ func (e *Engine) find() (target uintptr, how outcome) {
 		if !ok {
 			return 0, trapped
 		}
-		bank = &h.TLB.Banks[h.Bank%mmu.NumBanks] // a leaf that is not global may have moved the hart to a bank of its own
+		// A leaf that is not global may have moved the hart to a bank of its own. It was another's, with whose targets what is noted below must
+		// not be forgotten.
+		e.forget()
+		bank = &h.TLB.Banks[h.Bank%mmu.NumBanks]
 		f = &bank.Fetch[mmu.FetchIndex(pc)]
 		if !whole || f.Tag != pc&^memory.PageMask {
 			return 0, step

@@ -4,6 +4,7 @@ package jit
 // addresses, and both are right only as long as the bank's fetch translations are: hart.State.TLB says what has to be forgotten.
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/bits"
 	"unsafe"
@@ -92,7 +93,10 @@ func (r *remembered) forgetBank(h *hart.Hart, i int) {
 	b := &h.TLB.Banks[i]
 	jumps := &r.jumps[i]
 	if r.used>>i&1 != 0 {
-		clear(jumps[:])
+		for rows := notedRows(b); rows != 0; rows &= rows - 1 {
+			first := bits.TrailingZeros64(rows) * jumpRow
+			clear(jumps[first : first+jumpRow])
+		}
 		r.used &^= 1 << i
 	}
 	jumps[0].va = noJump
@@ -101,6 +105,30 @@ func (r *remembered) forgetBank(h *hart.Hart, i int) {
 		b.Fetch[k].Table = 0
 	}
 	r.forgetReturns(h, i)
+}
+
+// jumpRow is how many entries of a jump cache the jump targets of an eighth of a page have. They are side by side, and where depends on the
+// address, of which Exec keeps as much as it takes.
+const (
+	eighth  = memory.PageSize / 8
+	jumpRow = eighth / 2
+)
+
+// notedRows are the rows of a bank's jump cache that may hold anything, bit i for row i.
+func notedRows(b *mmu.Bank) (rows uint64) {
+	const all = 1<<(amd64.JumpEntries/jumpRow) - 1
+	if b.ExecLow > b.ExecHigh {
+		return 0
+	}
+	// Eight pages at a time: programs and their libraries are so far apart that it is the whole filter, mostly zeros.
+	first, last := b.ExecLow/(8*memory.PageSize), b.ExecHigh/(8*memory.PageSize)
+	for n := range min(last-first+1, mmu.ExecEntries/8) {
+		at := (first + n) * 8 % mmu.ExecEntries
+		for noted := binary.LittleEndian.Uint64(b.Exec[at:]); noted != 0 && rows != all; noted &= noted - 1 {
+			rows |= 1 << (amd64.JumpIndex(at*memory.PageSize+uint64(bits.TrailingZeros64(noted))*eighth) / jumpRow)
+		}
+	}
+	return rows
 }
 
 // use notes which banks generated code can get to: the present one, and by traps and returns those of the same address space.
@@ -118,12 +146,9 @@ func (r *remembered) forgetReturns(h *hart.Hart, i int) {
 
 func (r *remembered) forgetPage(h *hart.Hart, p mmu.ForgottenPage) {
 	jumps := &r.jumps[p.Bank%mmu.NumBanks]
-	// The entries of an eighth of a page are as many as it has halfwords, side by side, in an order that depends on its address.
-	const eighth = memory.PageSize / 8
-	const n = eighth / 2
 	for noted := h.TLB.Banks[p.Bank%mmu.NumBanks].Exec[mmu.ExecIndex(p.Page)]; noted != 0; noted &= noted - 1 {
-		first := amd64.JumpIndex(p.Page+uint64(bits.TrailingZeros8(noted))*eighth) &^ (n - 1)
-		entries := jumps[first : first+n]
+		first := amd64.JumpIndex(p.Page+uint64(bits.TrailingZeros8(noted))*eighth) &^ (jumpRow - 1)
+		entries := jumps[first : first+jumpRow]
 		for i := range entries {
 			if j := &entries[i]; j.va&^memory.PageMask == p.Page {
 				*j = jump{}

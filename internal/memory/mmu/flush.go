@@ -73,18 +73,28 @@ var noLeaves = func() (big [2][numLeafSizes]leaves) {
 	return big
 }()
 
-// clear marks every entry invalid. Who calls it sees to TLB.Forget.
+// eachUsed calls a function for the slots of Load and Store that may hold something.
+func (b *Bank) eachUsed(f func(slot uint64)) {
+	for g, used := range b.Used {
+		if used == 0 {
+			continue
+		}
+		for i := range uint64(UsedSlots) {
+			f(uint64(g)*UsedSlots + i)
+		}
+	}
+}
+
+// clear marks every entry invalid. Who calls it sees to TLB.Forget; Exec stays until the translator has seen that, for it says what there is to forget.
 func (b *Bank) clear() {
-	for i := range b.Load {
-		b.Load[i].Tag = EmptyTag(uint64(i))
-	}
-	for i := range b.Store {
-		b.Store[i].Tag = EmptyTag(uint64(i))
-	}
+	b.eachUsed(func(slot uint64) {
+		b.Load[slot].Tag = EmptyTag(slot)
+		b.Store[slot].Tag = EmptyTag(slot)
+	})
+	b.Used = [UsedGroups]uint8{}
 	for i := range b.Fetch {
 		b.Fetch[i].Tag = InvalidTag
 	}
-	b.ForgetExec()
 	b.Big, b.AnyBig = noLeaves, [2]uint64{}
 	b.Filled = 0
 }
@@ -133,8 +143,12 @@ func (t *TLB) drop(bank, first, last uint64) {
 	b := &t.Banks[bank]
 	size := last - first // a tag is one of the pages if it is no more than this above first, or an empty one
 	pages := size>>memory.PageShift + 1
-	for i := range min(pages, DataEntries) {
+	for i, n := uint64(0), min(pages, DataEntries); i < n; i++ {
 		at := (first>>memory.PageShift + i) & (DataEntries - 1)
+		if b.Used[at/UsedSlots] == 0 {
+			i += UsedSlots - 1 - at%UsedSlots
+			continue
+		}
 		if e := &b.Load[at]; e.Tag-first <= size {
 			e.Tag = EmptyTag(at)
 		}
@@ -236,11 +250,11 @@ func (t *TLB) DropStores(host uint64) {
 		if b.Filled == 0 {
 			continue
 		}
-		for j := range b.Store {
-			if e := &b.Store[j]; e.Host == host {
-				e.Tag = EmptyTag(uint64(j))
+		b.eachUsed(func(slot uint64) {
+			if e := &b.Store[slot]; e.Host == host {
+				e.Tag = EmptyTag(slot)
 			}
-		}
+		})
 	}
 }
 
@@ -248,11 +262,8 @@ func (t *TLB) DropStores(host uint64) {
 func (t *TLB) DropAllStores() {
 	t.Recheck |= t.Mirrored
 	for i := range t.Banks {
-		if b := &t.Banks[i]; b.Filled != 0 {
-			for j := range b.Store {
-				b.Store[j].Tag = EmptyTag(uint64(j))
-			}
-		}
+		b := &t.Banks[i]
+		b.eachUsed(func(slot uint64) { b.Store[slot].Tag = EmptyTag(slot) })
 	}
 }
 

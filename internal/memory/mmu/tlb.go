@@ -41,6 +41,9 @@ const (
 	DataEntries  = 1024
 	FetchEntries = 256
 	NumBanks     = 16
+	// UsedGroups is how many groups of slots a bank's Used tells apart, and UsedSlots how many slots of Load and of Store there are in one.
+	UsedGroups = 64
+	UsedSlots  = DataEntries / UsedGroups
 	// ExecEntries is the number of bytes in a bank's filter of pages with remembered jump targets.
 	ExecEntries = 4096
 )
@@ -78,7 +81,8 @@ type bankTables struct {
 	Fetch [FetchEntries]FetchEntry
 
 	// Exec is a filter, by [ExecIndex]: a bit says that the translator may have remembered, for this bank, jump targets in that eighth of
-	// a page with that index. Its owner sets it, and only for pages that a fetch entry was made for.
+	// a page with that index. Its owner sets it, and only for pages that a fetch entry was made for, and empties it when it has dropped them: not
+	// when the bank is emptied, for what there is to drop is known from it.
 	Exec [ExecEntries]uint8
 	// ExecLow and ExecHigh, both included, are the addresses that Exec speaks of; empty when ExecLow > ExecHigh.
 	ExecLow, ExecHigh uint64
@@ -90,6 +94,9 @@ type bankTables struct {
 	AnyBig [2]uint64
 	// Filled is non-zero when there may be a valid entry: an empty bank need not be emptied.
 	Filled uint64
+	// Used is non-zero for each group of slots that may have a valid entry in Load or in Store: what a fence of everything costs is by what was
+	// filled since the last one, and not by the size of the tables.
+	Used [UsedGroups]uint8
 	// Rules are what generated code fills entries by, by Access. They are the view's, and stay when the bank is emptied.
 	Rules [3]Rule
 
@@ -162,7 +169,11 @@ func ExecIndex(va uint64) uint64 { return va >> memory.PageShift & (ExecEntries 
 // Init empties the TLB and forgets every bank.
 func (t *TLB) Init() {
 	for i := range t.Banks {
-		t.Banks[i].clear()
+		b := &t.Banks[i]
+		for g := range b.Used { // fresh memory is no empty table: an empty entry is not zero
+			b.Used[g] = 1
+		}
+		b.clear()
 		t.Keys[i] = Key{}
 	}
 	t.ForgetAll()
@@ -278,15 +289,17 @@ func (b *Bank) ForgetExec() {
 
 // FillLoad makes loads of the page at va reach the page of host memory at host.
 func (b *Bank) FillLoad(va, host uint64) {
-	b.Load[DataIndex(va)] = DataEntry{va &^ memory.PageMask, host}
-	b.Filled = 1
+	i := DataIndex(va)
+	b.Load[i] = DataEntry{va &^ memory.PageMask, host}
+	b.Filled, b.Used[i/UsedSlots] = 1, 1
 }
 
 // FillStore makes stores to the page at va reach the page of host memory at host.
 // Precondition: the leaf that maps the page is dirty, so that no store skips setting its D bit.
 func (b *Bank) FillStore(va, host uint64) {
-	b.Store[DataIndex(va)] = DataEntry{va &^ memory.PageMask, host}
-	b.Filled = 1
+	i := DataIndex(va)
+	b.Store[i] = DataEntry{va &^ memory.PageMask, host}
+	b.Filled, b.Used[i/UsedSlots] = 1, 1
 }
 
 // FillFetch makes fetches from the page at va come from the guest physical page gpa.

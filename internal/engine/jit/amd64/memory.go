@@ -32,6 +32,7 @@ const (
 	entrySize  = 16
 	entryShift = memory.PageShift - 4 // an address shifted by it, under indexMask, is the distance of its entry
 	indexMask  = (mmu.DataEntries - 1) * entrySize
+	groupBytes = mmu.UsedSlots * entrySize
 )
 
 // lookup leaves in tmp the host address of A+Imm, for an access of n bytes. slow is the piece for a miss, which comes back to its label again.

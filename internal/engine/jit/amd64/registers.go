@@ -173,6 +173,7 @@ var (
 	bankBig    = int32(unsafe.Offsetof(mmu.Bank{}.Big))
 	bankAnyBig = int32(unsafe.Offsetof(mmu.Bank{}.AnyBig))
 	bankFilled = int32(unsafe.Offsetof(mmu.Bank{}.Filled))
+	bankUsed   = int32(unsafe.Offsetof(mmu.Bank{}.Used))
 	bankMirror = int32(unsafe.Offsetof(mmu.Bank{}.Mirror))
 	bankTables = int32(unsafe.Offsetof(mmu.Bank{}.Tables))
 	bankRules  = int32(unsafe.Offsetof(mmu.Bank{}.Rules))

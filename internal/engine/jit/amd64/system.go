@@ -3,6 +3,7 @@ package amd64
 // Privileged instructions of RISC-V. The work is in routines (privileged.go); what they do not handle is a step.
 
 import (
+	"github.com/vmproject/vm/internal/engine/hart"
 	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
 	"github.com/vmproject/vm/internal/engine/jit/ir"
 	"github.com/vmproject/vm/internal/engine/riscv"
@@ -38,6 +39,7 @@ var plainCSRs = map[int64]struct {
 	riscv.CSRSepc:     {offSepc, 1},
 	riscv.CSRScause:   {offScause, 0},
 	riscv.CSRStval:    {offStval, 0},
+	riscv.CSRSatp:     {offSatp, 0}, // only read, and where mstatus.TVM lets S-mode
 }
 
 func accessCSR(c *Compiler, in *ir.Inst) {
@@ -53,6 +55,10 @@ func accessCSR(c *Compiler, in *ir.Inst) {
 	at := state(r.off)
 	c.MI(asm.CMP, asm.S64, state(offPriv), riscv.PrivU)
 	c.Jcc(asm.CondE, c.stepLabel(in))
+	if in.Imm == riscv.CSRSatp {
+		c.MI(asm.TEST, asm.S32, state(offMstatus), hart.MstatusTVM)
+		c.Jcc(asm.CondNE, c.stepLabel(in))
+	}
 	if in.Op == ir.ReadCSR {
 		d := c.def(in.Dst, tmp)
 		c.RM(asm.MOV, asm.S64, d, at)

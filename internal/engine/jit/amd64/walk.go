@@ -8,6 +8,7 @@ package amd64
 // What a leaf has to be is a rule that the bank holds (mmu.Rule), so that the walk does not ask for privilege or SUM.
 
 import (
+	"math/bits"
 	"unsafe"
 
 	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
@@ -190,6 +191,8 @@ func (c *Compiler) miss(acc mmu.Access, table int32, leaveAs func()) {
 	c.MR(asm.MOV, asm.S64, asm.Indexed(base, tmp2, 1, table), walkTmp)
 	c.MR(asm.MOV, asm.S64, asm.Indexed(base, tmp2, 1, table+8), group)
 	c.MI(asm.MOV, asm.S64, asm.At(walkBank, bankFilled), 1)
+	c.RI(asm.SHR, asm.S32, tmp2, int32(bits.TrailingZeros(groupBytes)))
+	c.MI(asm.MOV, asm.S8, asm.Indexed(walkBank, tmp2, 1, bankUsed), 1)
 	c.giveBack()
 	c.RM(asm.MOV, asm.S64, group, scratch(savedGroup))
 	c.Plain(asm.RET)

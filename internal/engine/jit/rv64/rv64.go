@@ -422,6 +422,13 @@ func (f *builder) csr(i *riscv.Inst, r *row, n *ir.Inst) {
 		}
 		f.take()
 		return
+	case riscv.CSRSatp: // a write is a switch of address spaces
+		if writes {
+			break
+		}
+		n.Op = ir.ReadCSR
+		f.take()
+		return
 	case riscv.CSRFflags:
 		if writes && r.op != ir.WriteCSR {
 			break
