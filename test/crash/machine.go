@@ -19,7 +19,7 @@ import (
 const (
 	stallLimit = time.Minute      // until the first line, and from one to the next
 	tellLimit  = 10 * time.Second // for a machine that does not go on to say where it stands
-	mostLines  = 40               // seen before a kill
+	mostLines  = 25               // seen before a kill
 	mostAfter  = 30 * time.Millisecond
 	mostBoot   = 2 * time.Second // of a kill that does not wait for a line
 )
@@ -60,6 +60,10 @@ func live(ctx context.Context, vm, guest string, d *disk, end doom) (acknowledge
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return 0, err
+	}
+	answers, err := cmd.StdinPipe()
 	if err != nil {
 		return 0, err
 	}
@@ -107,6 +111,7 @@ func live(ctx context.Context, vm, guest string, d *disk, end doom) (acknowledge
 				continue
 			}
 			acknowledged = b
+			_, _ = answers.Write([]byte{'\n'}) // it may be dead
 			switch seen++; {
 			case killed || seen > end.lines:
 			case seen == end.lines:

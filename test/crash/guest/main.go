@@ -1,8 +1,8 @@
 //go:build linux
 
 // Command guest runs in the machine that is going to be killed. It follows a plan on the disk /dev/vda, and says "synced N" on its standard output after the
-// fsync of batch N has returned, never before, and begins with batch N+1 when the host has taken that line: so a host that has seen N knows that N+1 may be under way, and
-// nothing after it.
+// fsync of batch N has returned, never before, and begins with batch N+1 when the host has answered with a byte: so a host whose last line was N knows that N+1 may be under way,
+// and nothing after it.
 package main
 
 import (
@@ -13,8 +13,6 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/vmproject/vm/test/crash/plan"
 )
@@ -41,18 +39,14 @@ func main() {
 	}
 }
 
-// say acknowledges a batch, in one write of the whole line. Linux's virtio console lets one write to a port return before the host has taken it; the port can be written to again
-// when it has.
+// say acknowledges a batch, and waits for the answer: Linux lets a write to a port of the console return before the host has taken it.
 func say(b uint64) error {
 	if _, err := os.Stdout.WriteString("synced " + strconv.FormatUint(b, 10) + "\n"); err != nil {
 		return err
 	}
-	for {
-		_, err := unix.Poll([]unix.PollFd{{Fd: int32(os.Stdout.Fd()), Events: unix.POLLOUT}}, -1)
-		if err == nil || !errors.Is(err, unix.EINTR) { // Go's runtime interrupts with its signals
-			return err
-		}
-	}
+	var answer [1]byte
+	_, err := os.Stdin.Read(answer[:])
+	return err
 }
 
 // onDisk follows the plan on the disk itself until the machine ends.
