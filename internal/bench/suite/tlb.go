@@ -25,7 +25,7 @@ var modes = []struct {
 	mode uint64
 }{{"sv39", mmu.ModeSv39}, {"sv48", mmu.ModeSv48}, {"sv57", mmu.ModeSv57}}
 
-var pageSizes = []string{"4K", "2M", "1G"} // by level
+var pageSizes = []string{"4K", "2M", "1G", "512G"} // by level
 
 func tlbGroup() []bench.Benchmark {
 	list := []guest{{
@@ -33,7 +33,7 @@ func tlbGroup() []bench.Benchmark {
 		bench.NsPerOp, both, 4_000, ringLoads, hits(),
 	}}
 	for _, m := range modes {
-		for level, size := range pageSizes {
+		for level, size := range pageSizes[:min(len(pageSizes), 3+int(m.mode-mmu.ModeSv39))] {
 			list = append(list, guest{
 				"tlb/miss/" + m.name + "/" + size,
 				"Loads that take each other's TLB entry, by leaves of this size, and hold each other's addresses; where they end is known, and each is walked for",
@@ -107,28 +107,22 @@ func hits() func(m *machine) (verdict, error) {
 
 // misses is a ring of pages that have one TLB entry between them. It is not as long as a round, so that rounds end at different places.
 func misses(mode uint64, level int) func(m *machine) (verdict, error) {
-	stride := uint64(mmu.DataEntries << memory.PageShift)
-	if level == 2 {
-		stride = 1 << levelShift(2)
-	}
+	stride := max(uint64(mmu.DataEntries<<memory.PageShift), 1<<levelShift(level))
 	return ring(mode, level, ringLoads-1, stride, true)
 }
 
 // ring is a program of loads from words that hold the address of the next, so that no load begins before the last one has ended, and none can be saved. The
 // words are in pages some bytes apart, which all are mapped by leaves of a level, to the same memory.
 func ring(mode uint64, level int, pages, stride uint64, miss bool) func(m *machine) (verdict, error) {
-	at := dataBase
-	if level == 2 {
-		at = ramBase // which 1 GiB can be mapped to
-	}
-	va := func(i uint64) uint64 { return dataVA + uint64(dataBase-at) + i%pages*(stride+apart) }
+	at, first := dataBase>>levelShift(level)<<levelShift(level), max(dataVA, uint64(1)<<levelShift(level))
+	va := func(i uint64) uint64 { return first + uint64(dataBase-at) + i%pages*(stride+apart) }
 	return func(m *machine) (verdict, error) {
 		s, err := newSpace(m, mode, nil)
 		if err != nil {
 			return nil, err
 		}
 		for i := range pages {
-			if _, err := s.put(dataVA+i*stride, at, level, leafRW|mmu.PTEG); err != nil {
+			if _, err := s.put(first+i*stride, at, level, leafRW|mmu.PTEG); err != nil {
 				return nil, err
 			}
 			if err := m.RAM.Store64(dataBase+memory.GPA(i)*apart, va(i+1)); err != nil {

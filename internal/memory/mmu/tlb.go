@@ -38,7 +38,7 @@ func (v View) Translated() bool { return v != ViewM && v != ViewBare }
 
 // Sizes of a bank's tables, in entries; powers of two.
 const (
-	DataEntries  = 1024
+	DataEntries  = 2048
 	FetchEntries = 256
 	NumBanks     = 16
 	// UsedGroups is how many groups of slots a bank's Used tells apart, and UsedSlots how many slots of Load and of Store there are in one.
