@@ -118,7 +118,7 @@ func TestLockStepOfLess(t *testing.T) {
 			defer r.Close()
 			// All on the same machine, where the translations of one meet those of the next.
 			seed := firstSeed(t)
-			for i := range uint64(programs() / 8) {
+			for i := range uint64(programs() / 16) {
 				p, err := lockstep.Generate(seed + i)
 				if err == nil {
 					err = r.Run(p)
