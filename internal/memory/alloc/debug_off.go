@@ -6,6 +6,9 @@ package alloc
 
 const quarantine = 0
 
+// Checked says that releases and uses are checked, which is work and garbage of its own: the build tag allocdebug.
+const Checked = false
+
 type poolDebug[T any] struct{}
 
 func (poolDebug[T]) got(*T)           {}

@@ -15,6 +15,9 @@ import (
 // quarantine is how many released objects wait at least, until one of them is handed out again.
 const quarantine = 32
 
+// Checked says that releases and uses are checked, which is work and garbage of its own: the build tag allocdebug.
+const Checked = true
+
 func bytesOf[T any](x *T) []byte { return unsafe.Slice((*byte)(unsafe.Pointer(x)), unsafe.Sizeof(*x)) }
 
 // poolDebug knows the released objects, as they were left.
