@@ -15,7 +15,6 @@ import (
 
 	"github.com/vmproject/vm/internal/bench/peer"
 	"github.com/vmproject/vm/internal/debiandisk"
-	"github.com/vmproject/vm/internal/guestimage"
 )
 
 //go:embed guest/init.sh
@@ -42,27 +41,12 @@ type guest struct {
 
 // prepare makes what the machines boot. What takes long is kept in the user's cache folder.
 func prepare(ctx context.Context, scratch string) (*guest, error) {
-	cache, err := os.UserCacheDir()
+	base, dir, images, err := peer.Default(ctx, "vm-block")
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(cache, "vm-block")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	images, err := guestimage.Open("")
-	if err != nil {
-		return nil, err
-	}
-	image, err := images.Ensure(ctx, guestimage.DefaultName, guestimage.PullOptions{})
-	if err != nil {
-		return nil, err
-	}
-	g := &guest{scratch: scratch, initrd: filepath.Join(scratch, "initrd")}
-	if g.Guest, err = peer.FromImage(images, image); err != nil {
-		return nil, err
-	}
-	if g.debian, err = debiandisk.Make(ctx, dir, images.Dir(), debianSize, debianPackages...); err != nil {
+	g := &guest{Guest: base, scratch: scratch, initrd: filepath.Join(scratch, "initrd")}
+	if g.debian, err = debiandisk.Make(ctx, dir, images, debianSize, debianPackages...); err != nil {
 		return nil, fmt.Errorf("making the disk of Debian's fio: %w", err)
 	}
 	a, err := g.Archive()

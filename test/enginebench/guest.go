@@ -16,7 +16,6 @@ import (
 
 	"github.com/vmproject/vm/internal/bench/peer"
 	"github.com/vmproject/vm/internal/boot/initramfs"
-	"github.com/vmproject/vm/internal/guestimage"
 )
 
 // guest is everything that is the same for all machines.
@@ -31,26 +30,11 @@ type guest struct {
 
 // prepare makes what the groups need. What takes long is kept in the user's cache folder.
 func prepare(ctx context.Context, groups []group, scratch string) (*guest, error) {
-	cache, err := os.UserCacheDir()
+	base, dir, images, err := peer.Default(ctx, "vm-bench")
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(cache, "vm-bench")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	images, err := guestimage.Open("")
-	if err != nil {
-		return nil, err
-	}
-	image, err := images.Ensure(ctx, guestimage.DefaultName, guestimage.PullOptions{})
-	if err != nil {
-		return nil, err
-	}
-	g := &guest{scratch: scratch}
-	if g.Guest, err = peer.FromImage(images, image); err != nil {
-		return nil, err
-	}
+	g := &guest{Guest: base, scratch: scratch}
 	if g.init, err = compile(ctx, dir, "init"); err != nil {
 		return nil, err
 	}
@@ -58,7 +42,7 @@ func prepare(ctx context.Context, groups []group, scratch string) (*guest, error
 		return nil, err
 	}
 	if slices.ContainsFunc(benchmarks(groups), func(b *benchmark) bool { return b.kind == debian }) {
-		if g.disk, err = peer.Disk(ctx, dir, images.Dir()); err != nil {
+		if g.disk, err = peer.Disk(ctx, dir, images); err != nil {
 			return nil, fmt.Errorf("making the disk of Debian's programs: %w", err)
 		}
 	}
