@@ -11,6 +11,7 @@
 //	merge.go     which phis are the same
 //	access.go    which loads and stores share a look-up
 //	flags.go     which floating point cannot leave the region, and reads of its flags
+//	leave.go     what is computed only on the way out of a loop
 //	sink.go      what is computed only where the region is left
 //	narrow.go    which values need no sign extension
 //	order.go     in which order it is computed
@@ -216,6 +217,7 @@ func (r *Region) Optimize(t *Target) bool {
 		r.Share()
 	}
 	r.Stateless()
+	r.Leave()
 	r.Sink()
 	r.Narrow()
 	r.Order()
