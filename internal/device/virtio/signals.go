@@ -1,7 +1,7 @@
 package virtio
 
-// Signals: what flows from the device side to the driver (status changes, interrupts), behind one innermost mutex so that it can
-// be raised from a queue, a device goroutine or a register access alike.
+// Signals: what flows from the device side to the driver (status changes, interrupts). They can be raised from a queue, a device goroutine or a register
+// access alike: status is behind an innermost mutex, and interrupts, which every request has, take none.
 
 import (
 	"log/slog"
@@ -21,11 +21,10 @@ const (
 type signals struct {
 	log *slog.Logger
 
-	// isr changes with mu held. It is read without: of a request's way there are two looks at it, and most find nothing to do.
-	isr atomic.Uint32
+	isr  atomic.Uint32
+	line device.Line // is high while isr is not zero: see level
 
 	mu         sync.Mutex // innermost: only Line.Set is called with it held
-	line       device.Line
 	status     uint8
 	generation uint8 // of the configuration space
 }
@@ -70,15 +69,25 @@ func (s *signals) queueInterrupt(int) {
 	if s.isr.Load()&isrQueue != 0 {
 		return
 	}
-	s.mu.Lock()
 	s.raise(isrQueue)
-	s.mu.Unlock()
 }
 
-// raise sets interrupt status bits. mu is held.
+// raise sets interrupt status bits.
 func (s *signals) raise(bits uint32) {
 	if s.isr.Or(bits) == 0 {
-		s.line.Set(true)
+		s.level()
+	}
+}
+
+// level makes the wire what isr says. Who changes isr between zero and not comes here afterwards, and looks once more after it has set the wire: so the last one to set
+// it, whoever else is about, has seen what isr is in the end.
+func (s *signals) level() {
+	for {
+		high := s.isr.Load() != 0
+		s.line.Set(high)
+		if (s.isr.Load() != 0) == high {
+			return
+		}
 	}
 }
 
@@ -90,12 +99,10 @@ func (s *signals) acknowledge(bits uint32) uint32 {
 	if s.isr.Load() == 0 { // another device on the wire, or another hart was first
 		return 0
 	}
-	s.mu.Lock()
 	old := s.isr.And(^bits)
 	if old != 0 && old&^bits == 0 {
-		s.line.Set(false)
+		s.level()
 	}
-	s.mu.Unlock()
 	return old
 }
 
@@ -124,6 +131,6 @@ func (s *signals) reset() {
 	defer s.mu.Unlock()
 	s.status = 0
 	if s.isr.Swap(0) != 0 {
-		s.line.Set(false)
+		s.level()
 	}
 }
