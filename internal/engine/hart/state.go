@@ -83,6 +83,7 @@ type Hot struct {
 	// Tables is the host address of an array of the tables of translations, by page of RAM; Walks counts what generated code walked.
 	Tables, Walks                            uint64
 	Mirror                                   uint64 // the base of the current bank's mirror, where it is not in a segment register
+	Beyond                                   uint64 // the bits that no address in a mirror has
 	PageBase, InstretEnd                     uint64
 	Budget, Refill                           int64
 	ExitArg, ExitKind                        uint64

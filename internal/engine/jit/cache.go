@@ -396,6 +396,7 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 	if b.Unfinished {
 		return 0, 0, false, errNextPage
 	}
+	optimize.Fold(b.Insts)
 	optimize.Rotate(b.Insts)
 	if !plain && p.mode != mirrorMode {
 		m.scratch = optimize.Group(b.Insts, m.scratch)

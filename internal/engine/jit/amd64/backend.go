@@ -9,7 +9,6 @@ package amd64
 // precise: they take what has retired from the budget, and name the place by its offset in the page.
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
@@ -44,7 +43,10 @@ type Compiler struct {
 	faults    []faultSite
 	faultList []Fault
 	drifts    drifts
-	compared  bool // the address of the present access of a region has been compared
+	compared  bool   // the address of the present access of a region has been compared
+	held      ir.Var // see held.go
+	unsaved   bool   // what is held is not in memory yet
+	now       ir.Inst
 
 	region *opt.Region // what is compiled is a region (region.go)
 	exit   exitPoint   // where it is left if the present instruction leaves
@@ -126,7 +128,8 @@ func (c *Compiler) Compile(b *ir.Block, buf []byte, at uintptr, resolve func(tar
 		}
 	}
 	c.deducted, c.fpChecked, c.boxed = 0, false, 0
-	c.faults, c.drifts = c.faults[:0], drifts{}
+	c.faults, c.drifts, c.held = c.faults[:0], drifts{}, ir.None
+	c.unsaved = false
 
 	outer := c.Pos()
 	c.outer(b.Start)
@@ -137,13 +140,11 @@ func (c *Compiler) Compile(b *ir.Block, buf []byte, at uintptr, resolve func(tar
 	for i := range b.Insts {
 		c.mark(i, false)
 		in := &b.Insts[i]
-		f := emitters[in.Op]
-		if f == nil {
-			panic(fmt.Sprintf("amd64: no code for operation %d", in.Op))
-		}
-		f(c, in)
 		if c.Mirrored {
+			c.holding(in)
 			c.follow(in)
+		} else {
+			emitters[in.Op](c, in)
 		}
 	}
 	c.mark(len(b.Insts), false)

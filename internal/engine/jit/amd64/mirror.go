@@ -39,13 +39,16 @@ type drifts [ir.NumInt]int32
 func (c *Compiler) mirrored(in *ir.Inst) asm.Mem {
 	c.count(CountMirrored)
 	step := c.stepLabel(in)
+	a := in.A
+	if a == varHeld && c.region == nil {
+		a = c.held
+	}
 	switch {
-	case in.A == ir.Zero, c.region == nil && c.drifts[in.A] != 0, c.region != nil && c.compared:
+	case a == ir.Zero, c.region == nil && c.drifts[a] != 0, c.region != nil && c.compared:
 	default:
-		c.compareReach(in.A)
-		c.Jcc(asm.CondA, step)
+		c.Jcc(c.compareReach(in.A), step)
 		if c.region == nil {
-			c.drifts[in.A] = 1
+			c.drifts[a] = 1
 		}
 	}
 	defer func() { c.faults = append(c.faults, faultSite{c.Pos(), step}) }()
@@ -64,22 +67,14 @@ func (c *Compiler) mirrored(in *ir.Inst) asm.Mem {
 // segment says that GS is the mirror.
 func (c *Compiler) segment() bool { return c.has.Has(asm.HasFSGSBASE) }
 
-// compareReach compares an address with the size of a mirror, by their upper halves: not above is below it.
-func (c *Compiler) compareReach(a ir.Var) {
-	const most = mirror.Size>>32 - 1
-	r, ok := pinned(a)
-	switch {
-	case !ok:
-		at := slotAt(a, 4)
-		c.MI(asm.CMP, asm.S32, at, most)
-		return
-	case c.has.Has(asm.HasBMI2):
-		c.RRI(asm.RORX, asm.S64, tmp2, r, 32)
-	default:
-		c.RR(asm.MOV, asm.S64, tmp2, r)
-		c.RI(asm.SHR, asm.S64, tmp2, 32)
+// compareReach compares an address with the size of a mirror, and returns the condition of one beyond it.
+func (c *Compiler) compareReach(a ir.Var) asm.Cond {
+	if r, ok := pinned(a); ok {
+		c.MR(asm.TEST, asm.S64, state(offBeyond), r)
+		return asm.CondNE
 	}
-	c.RI(asm.CMP, asm.S32, tmp2, most)
+	c.MI(asm.CMP, asm.S32, slotAt(a, 4), mirror.Size>>32-1)
+	return asm.CondA
 }
 
 // follow keeps track of drifts behind an instruction of a block.

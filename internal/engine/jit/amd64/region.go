@@ -137,8 +137,7 @@ func (c *Compiler) CompileRegion(r *opt.Region, buf []byte, at, fallback uintptr
 		c.JccTo(asm.CondNE, fallback)
 	}
 	for _, v := range r.Reached {
-		c.compareReach(v.Var)
-		c.JccTo(asm.CondA, fallback)
+		c.JccTo(c.compareReach(v.Var), fallback)
 	}
 	c.takeOver(r.Entry)
 	labels := map[*opt.Block]asm.Label{}

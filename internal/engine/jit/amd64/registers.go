@@ -141,6 +141,7 @@ var (
 	offWalks      = disp(unsafe.Offsetof(hart.State{}.Walks))
 	offTables     = disp(unsafe.Offsetof(hart.State{}.Tables))
 	offMirror     = disp(unsafe.Offsetof(hart.State{}.Mirror))
+	offBeyond     = disp(unsafe.Offsetof(hart.State{}.Beyond))
 	offCodeMap    = disp(unsafe.Offsetof(hart.State{}.CodeMap))
 	offTimeFast   = disp(unsafe.Offsetof(hart.State{}.TimeFast))
 	offZeroFast   = disp(unsafe.Offsetof(hart.State{}.ZeroFast))

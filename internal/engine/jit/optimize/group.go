@@ -38,6 +38,9 @@ const (
 	keeps                   // leaves the back end's group register alone
 )
 
+// Keeps says that an operation leaves the back end's group register alone, and that what follows it is reached by it only.
+func Keeps(op ir.Op) bool { return kinds[op]&keeps != 0 }
+
 var kinds = func() (k [ir.NumOps]kind) {
 	for op := range ir.NumOps {
 		switch {
