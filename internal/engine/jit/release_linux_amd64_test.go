@@ -64,4 +64,3 @@ func TestReleasedCodeIsDropped(t *testing.T) {
 		})
 	}
 }
-

@@ -27,8 +27,8 @@ const (
 	FeatureReporting    = uint64(1) << 5
 )
 
-// Queues (§5.5.2). The numbers are fixed, and Linux before 6.11 counts only those that a device has: with neither statistics nor hints its queue for
-// reports is the third. Nobody else has a use for that one here.
+// Queues (§5.5.2). The numbers are fixed, and Linux (6.12, for one) counts only those that a device has: with neither statistics nor hints its queue
+// for reports is the third. Nobody else has a use for that one here.
 const (
 	queueInflate   = 0
 	queueDeflate   = 1

@@ -131,7 +131,7 @@ func TestListsOfAnything(t *testing.T) {
 	}
 }
 
-// Free pages are reported on the queue that the specification has for it, and on the one that drivers count up to.
+// Free pages are reported on the queue that the specification has for it, and on the one that Linux counts up to.
 func TestReports(t *testing.T) {
 	for _, queue := range []int{2, 4} {
 		dev, d := start(t, virtiotest.PCI, balloon.FeatureReporting)
