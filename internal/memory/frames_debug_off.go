@@ -4,6 +4,9 @@ package memory
 
 // Nothing is checked, and nothing of it is left in a program.
 
+// framesChecked says that uses of given frames are looked for, which is work and garbage of its own: the build tag allocdebug.
+const framesChecked = false
+
 type framesDebug struct{}
 
 func (framesDebug) give(*RAM, uint64) {}

@@ -11,6 +11,9 @@ import (
 	"sync"
 )
 
+// framesChecked says that uses of given frames are looked for, which is work and garbage of its own: the build tag allocdebug.
+const framesChecked = true
+
 // framesDebug tells the RAM what happens to its frames.
 type framesDebug struct{}
 

@@ -4,9 +4,6 @@ package memory
 
 import "testing"
 
-// framesUnchecked says that uses of given frames are not looked for, which takes some garbage.
-const framesUnchecked = false
-
 // A view of a frame that is given is refused, and one of what lies beside it, or was taken back, is not.
 func TestUseOfGivenFramesIsCaught(t *testing.T) {
 	r := newTestRAM(t, 8*PageSize)

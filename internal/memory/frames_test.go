@@ -227,7 +227,7 @@ func TestFramesMakeNoGarbage(t *testing.T) {
 		_ = f.Release()
 		f.Take(testBase)
 		f.Reset()
-	}); n != 0 && framesUnchecked {
+	}); n != 0 && !framesChecked {
 		t.Errorf("%v allocations", n)
 	}
 }
