@@ -47,7 +47,7 @@ race:
 
 # What allocates from package alloc, with use after release caught.
 unit-allocdebug:
-	$(GO) test -tags allocdebug -short -timeout 15m ./internal/memory/alloc ./internal/device/virtio/... ./internal/engine/jit/...
+	$(GO) test -tags allocdebug -short -timeout 15m ./internal/memory ./internal/memory/alloc ./internal/device/virtio/... ./internal/engine/jit/...
 
 # At full length: the generated programs against qemu-riscv64 among them.
 unit:

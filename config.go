@@ -32,6 +32,9 @@ type Config struct {
 	Prefault bool
 	// Progress is told how many bytes of how many Prefault has committed.
 	Progress func(done, total uint64)
+	// Balloon gives memory that the guest has had free for a while back to the host, which commits it anew, zero, when the guest uses it again; and
+	// Machine.SetBalloon asks the guest for more. It needs a driver in the guest: Linux's is a module of Guest. Memory in HugePages cannot go back.
+	Balloon bool
 	// NUMA is the nodes of the guest's memory. Default: the guest has no notion of nodes, and the host puts pages where it likes.
 	NUMA []NUMANode
 	// CPUs is the number of harts, 1 to 8. Default 1.

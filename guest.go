@@ -137,17 +137,20 @@ func addUserland(a *initramfs.Archive, cfg *Config) error {
 	return a.Device("/dev/null", 0o666, 1, 3)
 }
 
+// balloonModule is Linux's driver of a balloon, as a module.
+const balloonModule = "virtio_balloon"
+
 // addModules adds the kernel modules that this machine may have a use for, and returns the files that tell init which to load
 // at once and modprobe what to load when the kernel asks: linking a file system into the kernel can take the guest seconds.
 func addModules(a *initramfs.Archive, cfg *Config) (index map[string]string, err error) {
-	atOnce := map[string]bool{"virtio_console": true, "virtio_rng": true, "virtio_blk": len(cfg.Disks) > 0}
+	atOnce := map[string]bool{"virtio_console": true, "virtio_rng": true, "virtio_blk": len(cfg.Disks) > 0, balloonModule: cfg.Balloon}
 	for _, d := range cfg.Disks {
 		atOnce["virtio_mmio"] = atOnce["virtio_mmio"] || d.MMIO
 	}
 	wanted := make(map[string]bool)
 	var list []Module
 	for _, m := range slices.Backward(cfg.Guest.Modules) { // dependencies come before their users
-		if !wanted[m.Name] && !atOnce[m.Name] && (len(cfg.Disks) == 0 || m.Name == "virtio_mmio") {
+		if !wanted[m.Name] && !atOnce[m.Name] && (len(cfg.Disks) == 0 || m.Name == "virtio_mmio" || m.Name == balloonModule) {
 			continue
 		}
 		for _, d := range m.Deps {
@@ -155,6 +158,9 @@ func addModules(a *initramfs.Archive, cfg *Config) (index map[string]string, err
 			atOnce[d] = atOnce[d] || atOnce[m.Name]
 		}
 		list = append(list, m)
+	}
+	if cfg.Balloon && len(cfg.Guest.Modules) > 0 && !slices.ContainsFunc(list, func(m Module) bool { return m.Name == balloonModule }) {
+		cfg.Log.Warn("image " + cfg.Guest.Name + " has no module " + balloonModule + ": unless its kernel has that built in, no memory goes back to the host; vm image pull fetches it")
 	}
 	var load, deps, aliases strings.Builder
 	for _, m := range slices.Backward(list) {

@@ -101,7 +101,7 @@ func New(cfg Config) (_ *Machine, err error) {
 	bc := board.Config{
 		Memory: cfg.Memory, Harts: cfg.CPUs, Engine: eng.Make(engines.Options{Harts: cfg.CPUs, Log: cfg.Log, JIT: jo}),
 		Serial: cfg.KernelLog, Load: m.payload.load, NoReboot: cfg.NoReboot, Log: cfg.Log,
-		BadBoots: 3, PanicResets: cfg.usesUserland(),
+		BadBoots: 3, PanicResets: cfg.usesUserland(), Balloon: cfg.Balloon,
 	}
 	if err := cfg.place(&bc, host); err != nil {
 		return nil, err
@@ -148,6 +148,8 @@ func (cfg *Config) complete() error {
 		return fmt.Errorf("%d bytes of memory: a machine needs at least %d MiB, in multiples of %d bytes", cfg.Memory, minMemory>>20, memory.PageSize)
 	case cfg.CPUs < 1 || cfg.CPUs > board.MaxHarts:
 		return fmt.Errorf("%d harts: a machine has 1 to %d", cfg.CPUs, board.MaxHarts)
+	case cfg.Balloon && cfg.HugePages != 0:
+		return errors.New("a balloon with memory in huge pages of the host's pool, which stay with the machine: leave out --balloon or --hugepages")
 	case !slices.Contains(mmuModes, cfg.MMU):
 		return fmt.Errorf("paging mode %q: use %s", cfg.MMU, strings.Join(mmuModes, ", "))
 	case len(cfg.Command) > 0 && cfg.Guest == nil:

@@ -72,6 +72,7 @@ func TestNewRefuses(t *testing.T) {
 		"too little memory":      {Config{Bios: bios, Memory: 1 << 20}, "at least 4 MiB"},
 		"memory not in pages":    {Config{Bios: bios, Memory: 8<<20 + 1}, "multiples of 4096"},
 		"more than the host has": {Config{Bios: bios, Memory: 1 << 50}, "--memory"},
+		"pages that stay":        {Config{Bios: bios, Balloon: true, HugePages: 2 << 20}, "--balloon"},
 		"nine harts":             {Config{Bios: bios, CPUs: 9}, "1 to 8"},
 		"minus one hart":         {Config{Bios: bios, CPUs: -1}, "1 to 8"},
 		"unknown engine":         {Config{Bios: bios, Engine: "warp"}, "warp"},

@@ -73,6 +73,7 @@ Exit status: the guest's own; 124 when --timeout passed; 125 when vm itself fail
 	flags.VarP(&f.cpus, "cpus", "c", "harts, 1 to 8")
 	flags.Var(&f.huge, "hugepages", "make guest memory of pages of this size from the host's pool of huge pages: 2M, 1G")
 	flags.BoolVar(&f.cfg.Prefault, "prefault", false, "commit all guest memory before the guest starts")
+	flags.BoolVar(&f.cfg.Balloon, "balloon", false, "give memory that the guest has free back to the host")
 	flags.Var(&f.numa, "numa", "a memory node of the guest, as in cpus=0-1,mem=1G,host=0,policy=bind: its harts, its size, and the host's nodes it lies on by a policy (local, interleave, preferred, bind); repeatable")
 	flags.VarP(&f.disks, "disk", "d", "disk image, or memory:SIZE; options format=raw|qcow2, cache=writeback|writethrough|none|unsafe, readonly, snapshot, sector=512|4096, bus=pci|mmio, queues=N, [read-|write-]iops=N[/BURST], [read-|write-]bps=N[/BURST]; repeatable")
 	flags.Var(&f.files, "file", "put a host file or folder into the guest; repeatable")

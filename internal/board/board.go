@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/vmproject/vm/internal/device"
@@ -21,6 +22,7 @@ import (
 	"github.com/vmproject/vm/internal/device/syscon"
 	"github.com/vmproject/vm/internal/device/uart"
 	"github.com/vmproject/vm/internal/device/virtio"
+	"github.com/vmproject/vm/internal/device/virtio/balloon"
 	"github.com/vmproject/vm/internal/engine"
 	"github.com/vmproject/vm/internal/engine/hart"
 	"github.com/vmproject/vm/internal/engine/riscv"
@@ -47,6 +49,8 @@ type Config struct {
 	Serial io.Writer
 	// PCI devices take slots 1, 2, ... in order; MMIO devices take virtio-mmio slots 0, 1, ...
 	PCI, MMIO []virtio.Device
+	// Balloon adds a balloon in the PCI slot behind those.
+	Balloon bool
 	// Load puts the guest's first code into RAM. It is called before each boot, with RAM as the last boot left it.
 	Load func(*Board) (Entry, error)
 	// NoReboot makes a request to reboot end the machine.
@@ -98,8 +102,9 @@ type Entry struct {
 
 // Board is one machine. Run may be called once.
 type Board struct {
-	RAM   *memory.RAM
-	Clock *timebase.Clock
+	RAM     *memory.RAM
+	Clock   *timebase.Clock
+	Balloon *balloon.Device // nil without Config.Balloon
 
 	cfg   Config
 	log   *slog.Logger
@@ -142,8 +147,12 @@ func New(cfg Config) (*Board, error) {
 	if len(cfg.MMIO) > mmioSlots {
 		return nil, fmt.Errorf("%d devices on virtio-mmio: there are %d slots; put some on PCI", len(cfg.MMIO), mmioSlots)
 	}
-	if len(cfg.PCI) >= pci.Slots {
-		return nil, fmt.Errorf("%d PCI devices: there are %d slots", len(cfg.PCI), pci.Slots-1)
+	devices := len(cfg.PCI)
+	if cfg.Balloon {
+		devices++
+	}
+	if devices >= pci.Slots {
+		return nil, fmt.Errorf("%d PCI devices: there are %d slots", devices, pci.Slots-1)
 	}
 	if err := cfg.checkNodes(); err != nil {
 		return nil, err
@@ -203,7 +212,12 @@ func (b *Board) assemble() error {
 			return err
 		}
 	}
-	for i, dev := range b.cfg.PCI {
+	devices := b.cfg.PCI
+	if b.cfg.Balloon {
+		b.Balloon = balloon.New(b.RAM, b.log)
+		devices = append(slices.Clone(devices), b.Balloon)
+	}
+	for i, dev := range devices {
 		if err := b.pci.Add(i+1, virtio.NewPCI(b.RAM, dev, b.log)); err != nil {
 			return err
 		}

@@ -14,7 +14,7 @@ import (
 
 // wantedModules are the roots of what an image holds. One that the kernel has built in has no file and is passed over.
 var wantedModules = []string{
-	"virtio_console", "virtio_pci", "virtio_mmio", "virtio_blk", "virtio_rng",
+	"virtio_console", "virtio_pci", "virtio_mmio", "virtio_blk", "virtio_rng", "virtio_balloon",
 	"rtc_goldfish",
 	"ext4", "vfat", "nls_cp437", "nls_ascii", "isofs", "squashfs", "overlay",
 }

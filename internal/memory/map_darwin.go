@@ -31,3 +31,16 @@ func populate(mem []byte) error {
 	touch(mem)
 	return nil
 }
+
+// punch gives n bytes of RAM at an offset back to the host, in whole pages. The host may keep what is there until it needs the memory, so that they are made
+// zero first. Its pages can be larger than the guest's: what it does not take stays, and is zero.
+func (r *RAM) punch(off, n uint64) error {
+	mem := r.mem[off : off+n]
+	clear(mem)
+	page := uint64(unix.Getpagesize())
+	first, end := (off+page-1)&^(page-1), (off+n)&^(page-1)
+	if first >= end {
+		return nil
+	}
+	return unix.Madvise(r.mem[first:end], unix.MADV_FREE)
+}

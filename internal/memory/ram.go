@@ -23,6 +23,7 @@ type RAM struct {
 	mem  []byte // the host mapping; page aligned, never moved until Close
 	fd   int    // of the file that mem is a mapping of, or -1
 	huge uint64 // Placement.HugePage
+	use  framesUse
 	code CodeMap
 }
 
@@ -105,6 +106,11 @@ func (r *RAM) Slice(a GPA, n uint64) ([]byte, error) {
 		return nil, &RangeError{a, n}
 	}
 	off := uint64(a - r.base)
+	if framesChecked {
+		if err := r.use.check(off, n); err != nil {
+			return nil, err
+		}
+	}
 	return r.mem[off : off+n : off+n], nil
 }
 

@@ -51,6 +51,9 @@ var (
 	errHeadRange     = errors.New("virtio: an available entry outside the descriptor table")
 )
 
+// Places is where Writable is in guest memory, in order: for a device to which the memory itself is the request. Not to be kept.
+func (c *Chain) Places() []memory.Span { return c.writes }
+
 func (c *Chain) reset() {
 	// The backing arrays stay: what they still point to is guest memory, nothing the collector holds for them.
 	c.Readable, c.Writable = c.Readable[:0], c.Writable[:0]

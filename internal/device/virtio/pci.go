@@ -48,6 +48,7 @@ var pciClass = map[uint32]uint32{
 	TypeBlock:   0x010000,
 	TypeConsole: 0x078000,
 	TypeRNG:     0x00FF00,
+	TypeBalloon: 0x00FF00,
 }
 
 // pciRegisters is the common configuration structure by offset (§4.1.4.3). Each takes accesses of its own width.

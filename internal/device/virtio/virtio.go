@@ -1,7 +1,7 @@
 // Package virtio is the part of virtio 1.3 that every device shares: feature negotiation, status, the split and packed
 // rings, and the two transports (mmio.go: virtio over MMIO §4.2; pci.go: virtio over PCI §4.1).
 //
-// A device type (blk, console, rng) implements [Device] and sees only requests: [Chain]s of guest memory it may read or
+// A device type (blk, console, rng, balloon) implements [Device] and sees only requests: [Chain]s of guest memory it may read or
 // write. The guest owns the rings and is not trusted: every descriptor is checked, and a ring that breaks the rules sets
 // DEVICE_NEEDS_RESET (§2.1.1) and stops the queue; it never panics, spins or grows memory.
 package virtio
@@ -11,6 +11,7 @@ const (
 	TypeBlock   = 2
 	TypeConsole = 3
 	TypeRNG     = 4
+	TypeBalloon = 5
 )
 
 // Feature bits that belong to the ring and the transport, not to a device type (virtio 1.3 §6).

@@ -64,6 +64,46 @@ func TestReachesRAM(t *testing.T) {
 	}
 }
 
+// What RAM gives back to the host is zero in the mirror, at once, in pages and in huge pages; and what comes there anew is the same in both.
+func TestReleasedPagesAreZero(t *testing.T) {
+	ram, m := makeMirror(t)
+	if err := ram.Write(testBase, bytes.Repeat([]byte{0xA5}, testPages*page)); err != nil {
+		t.Fatal(err)
+	}
+	const small, large = 4 * page, 4 * Huge
+	if err := m.Map(small, Page{GPA: testBase + 8*page, Shift: memory.PageShift}, 2); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Map(large, Page{GPA: testBase + Huge, Writable: true, Shift: 21}, Huge/page); err != nil {
+		t.Fatal(err)
+	}
+	for _, va := range []uint64{small, large, large + 7*page} {
+		if *m.at(va) != 0xA5 {
+			t.Fatalf("%#x is not mapped", va)
+		}
+	}
+	for _, gpa := range []memory.GPA{testBase + 8*page, testBase + Huge + 7*page} {
+		if err := ram.Release(gpa, page); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for va, want := range map[uint64]byte{small: 0, small + page: 0xA5, large + 6*page: 0xA5, large + 7*page: 0, large + 8*page: 0xA5} {
+		if got := *m.at(va); got != want {
+			t.Errorf("%#x holds %#x, not %#x", va, got, want)
+		}
+	}
+	*m.at(large + 7*page) = 7
+	if v, _ := ram.Load8(testBase + Huge + 7*page); v != 7 {
+		t.Errorf("a store through the mirror left %d in RAM", v)
+	}
+	if err := ram.Release(testBase, ram.Size()); err != nil {
+		t.Fatal(err)
+	}
+	if *m.at(small + page)|*m.at(large)|*m.at(large + 7*page) != 0 {
+		t.Error("all of RAM was released, and the mirror has something")
+	}
+}
+
 func TestMatchesModel(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)

@@ -40,12 +40,18 @@ type Driver struct {
 // New puts a device behind a transport, with its own guest RAM.
 func New(t testing.TB, dev virtio.Device, kind Kind) *Driver {
 	t.Helper()
+	return NewOf(t, func(*memory.RAM) virtio.Device { return dev }, kind)
+}
+
+// NewOf is New for a device that is made of RAM.
+func NewOf(t testing.TB, make func(*memory.RAM) virtio.Device, kind Kind) *Driver {
+	t.Helper()
 	ram, err := memory.NewRAM(RAMBase, RAMSize)
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := &Driver{RAM: ram, Line: newLine(), t: t, next: RAMBase}
-	d.Transport = attach(t, ram, dev, d.Line, kind)
+	d.Transport = attach(t, ram, make(ram), d.Line, kind)
 	t.Cleanup(func() {
 		d.SetStatus(0) // the device must not outlive the memory
 		if err := ram.Close(); err != nil {
