@@ -52,7 +52,7 @@ func (c container) Truncate(size int64) error {
 	if c.f.fixed {
 		return errors.ErrUnsupported
 	}
-	return reason(c.f.f.Truncate(size))
+	return c.f.truncate(size)
 }
 
 // Punch implements [hostio.File].

@@ -70,12 +70,9 @@ func (d *direct) read(f *file, bufs [][]byte, off int64) error {
 
 // fill reads whole blocks, or what the file has of them.
 func (d *direct) fill(f *file, b []byte, off int64) (int, error) {
-	n, err := f.f.ReadAt(b, off)
-	if errors.Is(err, io.EOF) {
-		clear(b[n:])
-		return n, nil
-	}
-	return n, reason(err)
+	n, err := f.readUpTo(b, off)
+	clear(b[n:])
+	return n, err
 }
 
 // write writes bufs at off.

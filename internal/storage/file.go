@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 )
 
@@ -17,11 +18,16 @@ type file struct {
 	info     os.FileInfo // of the file
 	fixed    bool        // its length cannot change
 	noSync   bool        // cache=unsafe
+	dsync    bool        // cache=writethrough
 	sector   int         // recorded; 0 where nothing is
 	direct   *direct     // cache=none; nil otherwise
-	failed   atomic.Pointer[error]
 	size     int64
 	readOnly bool
+
+	intercept interceptor // of a test; nil otherwise
+
+	syncs  sync.RWMutex          // shared by syncs that are in flight
+	failed atomic.Pointer[error] // of the first sync that failed
 
 	// What the file system turned out not to support: not asked again.
 	noPunch, noZero       atomic.Bool
@@ -82,6 +88,8 @@ func (f *file) Flush() error {
 }
 
 // flush is Flush of a file that may be written. Once it has failed it fails for ever: the host forgets what it could not write.
+//
+// The host tells of that once, whichever sync is the first to ask. So one that succeeds may owe it to another beside it, whose answer it waits for.
 func (f *file) flush() error {
 	if f.noSync {
 		return nil
@@ -89,12 +97,21 @@ func (f *file) flush() error {
 	if err := f.failed.Load(); err != nil {
 		return *err
 	}
-	err := f.sync()
-	if err != nil {
-		f.failed.Store(&err)
+	f.syncs.RLock()
+	if err := f.sync(); err != nil {
+		f.fail(err)
 	}
-	return err
+	f.syncs.RUnlock()
+	f.syncs.Lock()
+	defer f.syncs.Unlock()
+	if err := f.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
+
+// fail makes every later flush fail.
+func (f *file) fail(err error) { f.failed.CompareAndSwap(nil, &err) }
 
 // Sector is the logical sector in bytes that the image was made for; 0 where nothing says so.
 func (f *file) Sector() int { return f.sector }

@@ -2,13 +2,10 @@ package storage
 
 // Reads of files that are in the host's page cache, and writes to it, by preadv2 and pwritev2 with RWF_NOWAIT: the call says that it would wait
 // (EAGAIN), does less than it was asked for, or that the file system cannot tell (EOPNOTSUPP, as ext4 of writes), which is not asked again.
-//
-// Safety of unsafe: as in vector_linux.go.
 
 import (
 	"errors"
 	"fmt"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,7 +19,7 @@ func (f *file) ReadvNow(bufs [][]byte, off int64) (bool, error) {
 	if f.noReadNow.Load() {
 		return false, nil
 	}
-	done, err := transferNow(unix.SYS_PREADV2, f.fd, bufs, off, n)
+	done, err := f.transferNow(&immediateRead, bufs, off, n)
 	if errors.Is(err, errors.ErrUnsupported) {
 		f.noReadNow.Store(true)
 		return false, nil
@@ -42,7 +39,7 @@ func (f *file) WritevNow(bufs [][]byte, off int64) (bool, error) {
 	if f.noWriteNow.Load() {
 		return false, nil
 	}
-	done, err := transferNow(unix.SYS_PWRITEV2, f.fd, bufs, off, n)
+	done, err := f.transferNow(&immediateWrite, bufs, off, n)
 	if errors.Is(err, errors.ErrUnsupported) {
 		f.noWriteNow.Store(true)
 		return false, nil
@@ -54,7 +51,7 @@ func (f *file) WritevNow(bufs [][]byte, off int64) (bool, error) {
 }
 
 // transferNow moves the n bytes of bufs in one call; done is false where it moved less.
-func transferNow(trap, fd uintptr, bufs [][]byte, off, n int64) (done bool, err error) {
+func (f *file) transferNow(c *vectored, bufs [][]byte, off, n int64) (done bool, err error) {
 	if len(bufs) > vectorLen {
 		return false, nil
 	}
@@ -65,10 +62,10 @@ func transferNow(trap, fd uintptr, bufs [][]byte, off, n int64) (done bool, err 
 	if len(iov) == 0 {
 		return true, nil
 	}
-	moved, _, errno := unix.Syscall6(trap, fd, uintptr(unsafe.Pointer(&iov[0])), uintptr(len(iov)), uintptr(off), 0, unix.RWF_NOWAIT)
+	moved, errno := f.move(c, iov, off)
 	switch errno {
 	case 0:
-		return int64(moved) == n, nil
+		return moved == n, nil
 	case unix.EAGAIN, unix.EINTR:
 		return false, nil
 	}

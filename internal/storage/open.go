@@ -232,7 +232,8 @@ func openFile(path string, writable bool, cache string, above []os.FileInfo) (*f
 	}
 	img := newFile(f, size, !writable)
 	img.info, img.fixed, img.noSync = st, !st.Mode().IsRegular(), cache == CacheUnsafe
-	img.noWriteNow.Store(cache == CacheWritethrough) // each waits for the device
+	img.dsync = cache == CacheWritethrough
+	img.noWriteNow.Store(img.dsync) // each waits for the device
 	if cache == CacheNone {
 		img.direct = newDirect(f)
 	}

@@ -39,14 +39,15 @@ func newSnapshot(base Image) (*snapshot, error) {
 		return nil, fmt.Errorf("making a temporary file for the snapshot: %w", err)
 	}
 	size := base.Size()
-	if err := f.Truncate(size); err != nil {
+	top := newFile(f, size, false)
+	if err := top.truncate(size); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("making a temporary file of %d bytes for the snapshot: %w: set TMPDIR to a file system with large sparse files",
-			size, reason(err))
+			size, err)
 	}
 	blocks := (size + blockSize - 1) >> blockShift
 	return &snapshot{
-		base: base, top: newFile(f, size, false),
+		base: base, top: top,
 		have:  make([]atomic.Uint64, (blocks+63)/64),
 		parts: sync.Pool{New: func() any { return new([][]byte) }},
 	}, nil

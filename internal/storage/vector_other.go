@@ -2,7 +2,12 @@
 
 package storage
 
-// Reads and writes buffer by buffer, for hosts other than Linux.
+// Reads and writes buffer by buffer, for hosts other than Linux. They have no interceptor: Go itself goes on after what is short or interrupted.
+
+import (
+	"errors"
+	"io"
+)
 
 func (f *file) readv(bufs [][]byte, off int64) error {
 	for _, b := range bufs {
@@ -12,6 +17,15 @@ func (f *file) readv(bufs [][]byte, off int64) error {
 		off += int64(len(b))
 	}
 	return nil
+}
+
+// readUpTo reads what the file has of b, and returns how much that is.
+func (f *file) readUpTo(b []byte, off int64) (int, error) {
+	n, err := f.f.ReadAt(b, off)
+	if errors.Is(err, io.EOF) {
+		return n, nil
+	}
+	return n, reason(err)
 }
 
 func (f *file) writev(bufs [][]byte, off int64) error {

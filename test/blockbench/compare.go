@@ -24,18 +24,18 @@ func compare(ctx context.Context, o options, g *guest, work []*row) (failed int,
 			s.close()
 		}
 	}()
-	machines := []*peer.Machine{peer.VM(o.vm, o.engine, o.memory)}
+	machines := []*peer.Machine{peer.VM(o.vm, o.Engine, o.Memory)}
 	switch {
 	case o.base != "":
-		base := peer.VM(o.base, o.engine, o.memory)
+		base := peer.VM(o.base, o.Engine, o.Memory)
 		base.Name = "base"
 		machines = append(machines, base)
-	case o.qemu != "":
-		path, err := exec.LookPath(o.qemu)
+	case o.QEMU != "":
+		path, err := exec.LookPath(o.QEMU)
 		if err != nil {
 			return 0, fmt.Errorf("%w: it is in Debian's package qemu-system-misc; -qemu '' leaves it out", err)
 		}
-		machines = append(machines, peer.QEMU(path, o.memory))
+		machines = append(machines, peer.QEMU(path, o.Memory))
 	}
 	for _, m := range machines {
 		var disks []peer.RawDisk
@@ -52,7 +52,7 @@ func compare(ctx context.Context, o options, g *guest, work []*row) (failed int,
 		}
 		sessions = append(sessions, s)
 	}
-	for round := range o.rounds {
+	for round := range o.Rounds {
 		for _, r := range work {
 			if err := r.measure(ctx, sessions, round); err != nil {
 				if ctx.Err() != nil {
@@ -61,7 +61,7 @@ func compare(ctx context.Context, o options, g *guest, work []*row) (failed int,
 				r.err = err
 				failed++
 			}
-			log.Printf("round %d of %d: %s: %s", round+1, o.rounds, r.name, number(r.ratio()))
+			log.Printf("round %d of %d: %s: %s", round+1, o.Rounds, r.name, number(r.ratio()))
 		}
 	}
 	return failed, nil

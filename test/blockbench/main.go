@@ -17,53 +17,30 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"log"
 	"os"
-	"os/signal"
-	"regexp"
-	"syscall"
+
+	"github.com/vmproject/vm/test/internal/comparison"
 )
 
 // options are the flags.
 type options struct {
-	vm, qemu, engine string
-	base             string // another vm in QEMU's place
-	dir              string // for images; empty: the system's temporary folder
-	rounds, memory   int
-	seconds          int
-	verify, quick    bool
-	run              *regexp.Regexp
+	comparison.Options
+	vm            string
+	base          string // another vm in QEMU's place
+	dir           string // for images; empty: the system's temporary folder
+	seconds       int
+	verify, quick bool
 }
 
 func main() {
-	log.SetFlags(0)
-	log.SetPrefix("blockbench: ")
-	o := options{run: regexp.MustCompile("")}
+	var o options
 	flag.StringVar(&o.vm, "vm", "bin/vm", "the vm `binary`")
-	flag.StringVar(&o.qemu, "qemu", "qemu-system-riscv64", "the QEMU `binary`; empty leaves it out")
 	flag.StringVar(&o.base, "base", "", "another vm `binary` to compare with, in place of QEMU")
-	flag.StringVar(&o.engine, "engine", "", "vm's `engine`; empty: its own choice")
 	flag.StringVar(&o.dir, "dir", "", "the `folder` for images; empty: the system's for temporary files")
-	flag.IntVar(&o.rounds, "n", 3, "rounds; the median counts")
-	flag.IntVar(&o.memory, "m", 512, "guest memory in `MiB`")
 	flag.IntVar(&o.seconds, "s", 2, "`seconds` of one measurement with fio")
 	flag.BoolVar(&o.verify, "verify", false, "have fio verify what it writes, instead of measuring")
 	flag.BoolVar(&o.quick, "quick", false, "with -verify: a few MiB of each")
-	flag.Func("run", "only rows whose name matches the `pattern`", func(s string) (err error) {
-		o.run, err = regexp.Compile(s)
-		return err
-	})
-	flag.Parse()
-	if flag.NArg() > 0 || o.rounds < 1 {
-		flag.Usage()
-		os.Exit(2)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, o); err != nil {
-		stop()
-		log.Fatal(err)
-	}
+	comparison.Main("blockbench", 512, &o.Options, func(ctx context.Context) error { return run(ctx, o) })
 }
 
 func run(ctx context.Context, o options) error {
@@ -79,7 +56,7 @@ func run(ctx context.Context, o options) error {
 	if o.verify {
 		return verify(ctx, o, g)
 	}
-	work := selected(rows(o.seconds), o.run)
+	work := selected(rows(o.seconds), o.Run)
 	if len(work) == 0 {
 		return errors.New("no row has a name that matches -run")
 	}
@@ -87,7 +64,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("rounds %d; %d MiB, one hart; kernel %s\n\n", o.rounds, o.memory, g.KernelVersion)
+	fmt.Printf("rounds %d; %d MiB, one hart; kernel %s\n\n", o.Rounds, o.Memory, g.KernelVersion)
 	report(os.Stdout, work)
 	if failed > 0 {
 		return fmt.Errorf("%d measurements failed", failed)

@@ -76,7 +76,7 @@ func verify(ctx context.Context, o options, g *guest) error {
 	for _, b := range backends {
 		for _, sector := range []int{512, 4096} {
 			name := fmt.Sprintf("%s-%d", b.name, sector)
-			if !o.run.MatchString(name) {
+			if !o.Run.MatchString(name) {
 				continue
 			}
 			dir := g.scratch
@@ -119,7 +119,7 @@ func verifyOnce(ctx context.Context, o options, g *guest, images []verifyImage, 
 	for _, i := range images {
 		disks = append(disks, i.disk)
 	}
-	m := peer.VM(o.vm, o.engine, o.memory)
+	m := peer.VM(o.vm, o.Engine, o.Memory)
 	s, err := g.boot(ctx, m, disks, "-c", "2")
 	if err != nil {
 		return 0, err

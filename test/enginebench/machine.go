@@ -40,7 +40,7 @@ func newMachine(name string, o options) *machine {
 }
 
 func vmMachine(o options) *machine {
-	p, m := newMachine("vm", o), peer.VM(o.vm, o.engine, o.memory)
+	p, m := newMachine("vm", o), peer.VM(o.vm, o.Engine, o.Memory)
 	p.boot = m.Boot
 	p.runTrue = func(g *guest) ([]string, func() error) {
 		return m.User(peer.User{Command: []string{"true"}}), func() error { return nil }
@@ -49,7 +49,7 @@ func vmMachine(o options) *machine {
 }
 
 func qemuMachine(o options) *machine {
-	p, m := newMachine("qemu", o), peer.QEMU(o.qemu, o.memory)
+	p, m := newMachine("qemu", o), peer.QEMU(o.QEMU, o.Memory)
 	p.boot = m.Boot
 	// The initial file system, the devices and the init that `vm run -- true` has, command line included.
 	p.runTrue = func(g *guest) ([]string, func() error) {

@@ -21,53 +21,31 @@ import (
 	"fmt"
 	"log"
 	"os"
-	"os/signal"
-	"regexp"
-	"syscall"
 	"time"
+
+	"github.com/vmproject/vm/test/internal/comparison"
 )
 
 // options are the flags.
 type options struct {
-	vm, qemu, engine string
-	rounds, memory   int
-	quick, verbose   bool
-	run              *regexp.Regexp
-	timeout          time.Duration
+	comparison.Options
+	vm             string
+	quick, verbose bool
+	timeout        time.Duration
 }
 
 func main() {
-	log.SetFlags(0)
-	log.SetPrefix("enginebench: ")
-	o := options{run: regexp.MustCompile("")}
+	var o options
 	flag.StringVar(&o.vm, "vm", "bin/vm", "the vm `binary`; empty leaves it out")
-	flag.StringVar(&o.qemu, "qemu", "qemu-system-riscv64", "the QEMU `binary`; empty leaves it out")
-	flag.StringVar(&o.engine, "engine", "auto", "vm's `engine`")
-	flag.IntVar(&o.rounds, "n", 3, "rounds; the median counts")
-	flag.IntVar(&o.memory, "m", 1024, "guest memory in `MiB`")
 	flag.BoolVar(&o.quick, "quick", false, "a tenth of the work")
 	flag.BoolVar(&o.verbose, "v", false, "print each time as it is known")
 	flag.DurationVar(&o.timeout, "timeout", 10*time.Minute, "the longest that one benchmark may take")
-	flag.Func("run", "run only benchmarks whose name matches the `pattern`", func(s string) (err error) {
-		o.run, err = regexp.Compile(s)
-		return err
-	})
-	flag.Parse()
-	if flag.NArg() > 0 || o.rounds < 1 {
-		flag.Usage()
-		os.Exit(2)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := compare(ctx, o); err != nil {
-		stop()
-		log.Fatal(err)
-	}
+	comparison.Main("enginebench", 1024, &o.Options, func(ctx context.Context) error { return compare(ctx, o) })
 }
 
 // compare does everything: prepares the guest, runs the rounds, prints the table.
 func compare(ctx context.Context, o options) error {
-	groups := selected(plan(o.quick), o.run)
+	groups := selected(plan(o.quick), o.Run)
 	if len(groups) == 0 {
 		return errors.New("no benchmark has a name that matches -run")
 	}
@@ -85,17 +63,17 @@ func compare(ctx context.Context, o options) error {
 	if o.vm != "" {
 		machines = append(machines, vm)
 	}
-	if o.qemu != "" {
+	if o.QEMU != "" {
 		machines = append(machines, qemu)
 	}
 	began := time.Now()
-	for round := range o.rounds {
+	for round := range o.Rounds {
 		for i := range groups {
 			// Both do a group before either does the next, and who is first changes: a host that is busy for some minutes is
 			// unfair to both.
 			for j := range machines {
 				p := machines[(i+j+round)%len(machines)]
-				log.Printf("round %d of %d: %s: %s", round+1, o.rounds, p.name, groups[i].title)
+				log.Printf("round %d of %d: %s: %s", round+1, o.Rounds, p.name, groups[i].title)
 				p.measure(ctx, g, groups[i])
 				if ctx.Err() != nil {
 					return errors.New("interrupted")
@@ -103,7 +81,7 @@ func compare(ctx context.Context, o options) error {
 			}
 		}
 	}
-	fmt.Printf("rounds %d, in %s; %d MiB, one hart; engine %s; kernel %s\n\n", o.rounds, time.Since(began).Round(time.Second), o.memory, o.engine, g.KernelVersion)
+	fmt.Printf("rounds %d, in %s; %d MiB, one hart; engine %s; kernel %s\n\n", o.Rounds, time.Since(began).Round(time.Second), o.Memory, o.Engine, g.KernelVersion)
 	report(os.Stdout, groups, vm, qemu)
 	if n := len(vm.failed); n > 0 {
 		return fmt.Errorf("vm failed at %d benchmarks", n)

@@ -90,9 +90,10 @@ func blockGroup() []bench.Benchmark {
 		}
 	}
 	for _, b := range backends {
-		all = append(all, b.virtio(false)...)
+		all = append(all, b.virtio(false, false)...)
 	}
-	all = append(all, backends[0].virtio(true)...) // rings know nothing of images
+	all = append(all, backends[0].virtio(true, false)...) // rings and transports know nothing of images
+	all = append(all, backends[0].virtio(false, true)...)
 	all = append(all, backends[0].bandwidth()...)
 	all = append(all, bench.Benchmark{
 		Name: "block/validate", Unit: bench.NsPerOp, Doc: "The check that every request of a disk passes; which ones it refuses is known",
@@ -120,8 +121,8 @@ func blockGroup() []bench.Benchmark {
 	return all
 }
 
-// virtio is the block device with the image, with rings of either format.
-func (b backend) virtio(packed bool) []bench.Benchmark {
+// virtio is the block device with the image, with rings of either format, over either transport.
+func (b backend) virtio(packed, pci bool) []bench.Benchmark {
 	var all []bench.Benchmark
 	for _, sector := range []int{512, 4096} {
 		for _, depth := range []int{1, 16} {
@@ -137,6 +138,9 @@ func (b backend) virtio(packed bool) []bench.Benchmark {
 				if packed {
 					name, doc = name+"-packed", doc+"in a packed ring, "
 				}
+				if pci {
+					name, doc = name+"-pci", doc+"over PCI, whose registers are reached by the bus, "
+				}
 				all = append(all, bench.Benchmark{
 					Name: name, Unit: bench.NsPerOp, Limit: "block/limit/copy/" + strconv.Itoa(sector), Doc: doc + "with " + b.doc + "; the data is compared",
 					Setup: func(env *bench.Env) (bench.Instance, error) {
@@ -144,7 +148,7 @@ func (b backend) virtio(packed bool) []bench.Benchmark {
 						if err != nil {
 							return nil, err
 						}
-						return virtioInstance(img, do.kind, sector, depth, packed)
+						return virtioInstance(img, traffic{kind: do.kind, size: sector, depth: depth, packed: packed, pci: pci})
 					},
 				})
 			}
@@ -176,7 +180,7 @@ func (b backend) bandwidth() []bench.Benchmark {
 					if err != nil {
 						return nil, err
 					}
-					return sequentialInstance(img, do.kind, c.size)
+					return virtioInstance(img, traffic{kind: do.kind, size: c.size, depth: 1, walks: true})
 				},
 			})
 		}
@@ -186,55 +190,6 @@ func (b backend) bandwidth() []bench.Benchmark {
 		})
 	}
 	return all
-}
-
-// sequentialInstance measures requests that go through the image from its start to its end and again, one at a time. The driver's buffer is always the same.
-func sequentialInstance(img storage.Image, kind uint32, size int) (bench.Instance, error) {
-	content, err := fill(img)
-	if err != nil {
-		return nil, closeAll(err, img.Close)
-	}
-	d, err := newDisk(img, kind, size, 1, false)
-	if err != nil {
-		return nil, closeAll(err, img.Close)
-	}
-	got, want := make([]byte, size), make([]byte, size)
-	round := byte(0)
-	return bench.Sampled(func(ctx context.Context, n int) (float64, error) {
-		last := place(n-1, size)
-		clear(got)
-		if kind == blkOut {
-			round++
-			for i := range got {
-				got[i] = byte(i) ^ round
-			}
-			copy(want, got)
-		} else {
-			copy(want, content[last:])
-		}
-		if err := errors.Join(d.forget(), d.ram.Write(d.buffer(0), got)); err != nil {
-			return 0, err
-		}
-		began := time.Now()
-		for i := range n {
-			if err := errors.Join(d.seek(0, place(i, size)), d.do(ctx)); err != nil {
-				return 0, err
-			}
-		}
-		took := max(time.Since(began), 1)
-		if err := d.done(); err != nil {
-			return 0, err
-		}
-		if kind == blkIn {
-			err = d.ram.Read(d.buffer(0), got)
-		} else {
-			err = img.ReadvAt([][]byte{got}, last)
-		}
-		if err == nil && !bytes.Equal(got, want) {
-			err = errors.New("the image and guest memory differ")
-		}
-		return perSecond(size)(n, took), err
-	}, d.close, img.Close), nil
 }
 
 // sameCopy copies what is one behind another in a slice as large as an image to the place in RAM where a driver has its buffer.
@@ -342,33 +297,47 @@ func imageWrite(img storage.Image, size int) (bench.Instance, error) {
 	}, img.Close), nil
 }
 
-// virtioInstance measures requests of a kind through the virtio block device.
-func virtioInstance(img storage.Image, kind uint32, size, depth int, packed bool) (bench.Instance, error) {
+// virtioInstance measures requests through the virtio block device: how much there was in a second of those that walk, and how long one takes of others.
+func virtioInstance(img storage.Image, t traffic) (bench.Instance, error) {
 	content, err := fill(img)
 	if err != nil {
 		return nil, closeAll(err, img.Close)
 	}
-	d, err := newDisk(img, kind, size, depth, packed)
+	d, err := newDisk(img, t)
 	if err != nil {
 		return nil, closeAll(err, img.Close)
 	}
-	all := depth * size
-	content = content[:all]
-	got := make([]byte, all)
+	v := nanoseconds(t.depth)
+	if t.walks {
+		v = perSecond(t.size)
+	}
+	got, want := make([]byte, t.depth*t.size), make([]byte, t.depth*t.size)
+	round := byte(0)
 	return bench.Sampled(func(ctx context.Context, n int) (float64, error) {
-		if kind == blkIn {
-			clear(got)
-		} else {
-			for i := range content {
-				content[i]++
+		last := int64(0)
+		if t.walks {
+			last = place(n-1, t.size)
+		}
+		clear(got)
+		if t.kind == blkOut {
+			round++
+			for i := range got {
+				got[i] = byte(i) ^ round
 			}
-			copy(got, content)
+			copy(want, got)
+		} else {
+			copy(want, content[last:])
 		}
 		if err := errors.Join(d.forget(), d.ram.Write(d.buffer(0), got)); err != nil {
 			return 0, err
 		}
 		began := time.Now()
-		for range n {
+		for i := range n {
+			if t.walks {
+				if err := d.seek(0, place(i, t.size)); err != nil {
+					return 0, err
+				}
+			}
 			if err := d.do(ctx); err != nil {
 				return 0, err
 			}
@@ -377,14 +346,14 @@ func virtioInstance(img storage.Image, kind uint32, size, depth int, packed bool
 		if err := d.done(); err != nil {
 			return 0, err
 		}
-		if kind == blkIn {
+		if t.kind == blkIn {
 			err = d.ram.Read(d.buffer(0), got)
 		} else {
-			err = img.ReadvAt([][]byte{got}, 0)
+			err = img.ReadvAt([][]byte{got}, last)
 		}
-		if err == nil && !bytes.Equal(got, content) {
+		if err == nil && !bytes.Equal(got, want) {
 			err = errors.New("the image and guest memory differ")
 		}
-		return nanoseconds(depth)(n, took), err
+		return v(n, took), err
 	}, d.close, img.Close), nil
 }

@@ -17,11 +17,14 @@ import (
 	"github.com/vmproject/vm/internal/bench"
 	"github.com/vmproject/vm/internal/device"
 	"github.com/vmproject/vm/internal/device/uart"
+	"github.com/vmproject/vm/internal/device/virtio"
+	"github.com/vmproject/vm/internal/device/virtio/blk"
 	"github.com/vmproject/vm/internal/engine/hart"
 	"github.com/vmproject/vm/internal/engine/jit"
 	"github.com/vmproject/vm/internal/engine/riscv"
 	"github.com/vmproject/vm/internal/engine/riscv/asm"
 	"github.com/vmproject/vm/internal/memory"
+	"github.com/vmproject/vm/internal/storage"
 	"github.com/vmproject/vm/internal/timebase"
 )
 
@@ -38,6 +41,21 @@ func deviceGroup() []bench.Benchmark {
 				a.R(riscv.ADD, asm.A0, asm.A0, asm.S0)
 			})},
 		{"device/uart/read", "Loads of the UART's scratch register; their sum is known", bench.NsPerOp, both, 1_000, 4, uartProgram},
+		{"device/mmio/read", "Loads of the capacity of a virtio block device over virtio-mmio; their sum is known", bench.NsPerOp, both, 1_000, 4,
+			diskProgram(func(m *machine, disk virtio.Device) (memory.GPA, error) {
+				const size = 0x1000 // as on the board
+				return deviceBase + mmioConfig, m.Bus.Map(deviceBase, size, "virtio", virtio.NewMMIO(m.RAM, disk, unwired, nil))
+			}, diskSectors)},
+		{"device/pci/read", "Loads of the capacity of a virtio block device over PCI; their sum is known", bench.NsPerOp, both, 1_000, 4,
+			diskProgram(func(m *machine, disk virtio.Device) (memory.GPA, error) {
+				at, err := plug(m.Bus, virtio.NewPCI(m.RAM, disk, nil), unwired)
+				return at[structureConfig], err
+			}, diskSectors)},
+		{"device/pci/config", "Loads of a PCI function's identifiers from configuration space; their sum is known", bench.NsPerOp, both, 1_000, 4,
+			diskProgram(func(m *machine, disk virtio.Device) (memory.GPA, error) {
+				_, err := plug(m.Bus, virtio.NewPCI(m.RAM, disk, nil), unwired)
+				return function + configID, err
+			}, 0x1042_1af4)},
 	})
 	for _, v := range both {
 		all = append(all,
@@ -115,6 +133,39 @@ func uartProgram(m *machine) (verdict, error) {
 		loop(a, "loop")
 	})
 	return m.result(func(rounds uint64) uint64 { return 4 * value * rounds }), err
+}
+
+// unwired is an interrupt that nobody waits for.
+var unwired = device.LineFunc(func(bool) {})
+
+// diskSectors are the sectors of the disk of diskProgram.
+const diskSectors = 2048
+
+// diskProgram is a program that loads a word at the place that connecting a disk gave, four times a round, and sums it up; the word is known.
+func diskProgram(connect func(*machine, virtio.Device) (memory.GPA, error), word uint64) func(m *machine) (verdict, error) {
+	return func(m *machine) (verdict, error) {
+		img := storage.NewMemory(diskSectors * 512)
+		m.closers = append(m.closers, img.Close)
+		disk, err := blk.New(img, blk.Options{Sector: 512})
+		if err != nil {
+			return nil, err
+		}
+		at, err := connect(m, disk)
+		if err != nil {
+			return nil, err
+		}
+		_, err = m.load(func(a *asm.Assembler) {
+			a.Li(asm.A0, 0)
+			a.Li(asm.S2, int64(at))
+			a.Label("loop")
+			for range 4 {
+				a.Load(riscv.LWU, asm.T0, 0, asm.S2)
+				a.R(riscv.ADD, asm.A0, asm.A0, asm.T0)
+			}
+			loop(a, "loop")
+		})
+		return m.result(func(rounds uint64) uint64 { return 4 * word * rounds }), err
+	}
 }
 
 // doorbell is a device that a handler stores to: it says when, and lowers the interrupt. A store elsewhere in it says that the program has begun.

@@ -1,6 +1,6 @@
 package suite
 
-// The driver's side of a virtio block device over virtio-mmio: as much as it takes to keep it busy (virtio 1.3 §2.7, §4.2, §5.2.6).
+// The driver's side of a virtio block device: as much as it takes to keep it busy (virtio 1.3 §2.7, §5.2.6).
 //
 // Offering a request is made as cheap as its ring allows (ring_format.go), so that what is measured is the device. An interrupt ends the wait for it, as it
 // would a guest's.
@@ -17,22 +17,6 @@ import (
 	"github.com/vmproject/vm/internal/device/virtio/blk"
 	"github.com/vmproject/vm/internal/memory"
 	"github.com/vmproject/vm/internal/storage"
-)
-
-// Registers of virtio-mmio.
-const (
-	mmioDriverFeatures    = 0x020
-	mmioDriverFeaturesSel = 0x024
-	mmioQueueSel          = 0x030
-	mmioQueueSize         = 0x038
-	mmioQueueReady        = 0x044
-	mmioQueueNotify       = 0x050
-	mmioInterruptStatus   = 0x060
-	mmioInterruptACK      = 0x064
-	mmioStatus            = 0x070
-	mmioQueueDesc         = 0x080
-	mmioQueueDriver       = 0x090
-	mmioQueueDevice       = 0x0a0
 )
 
 // Where things are in the RAM of the driver.
@@ -55,15 +39,24 @@ const (
 // disk is a block device and its driver, for one goroutine, with some requests of one kind: request i is about the sectors from i times its size.
 type disk struct {
 	ram   *memory.RAM
-	dev   *virtio.MMIO
+	dev   transport
 	irq   interrupt
 	ring  ringFormat
 	depth int // requests at a time
 	size  int // bytes of a request
 }
 
-func newDisk(img storage.Image, kind uint32, size, depth int, packed bool) (*disk, error) {
-	dev, err := blk.New(img, blk.Options{Sector: min(size, 4096)})
+// traffic is what a disk is asked for, and how.
+type traffic struct {
+	kind        uint32 // type of the requests
+	size, depth int    // bytes of a request, and how many there are at a time
+	walks       bool   // one at a time, from the image's start to its end and again; otherwise always the same
+	packed      bool   // in a packed ring
+	pci         bool   // over PCI
+}
+
+func newDisk(img storage.Image, t traffic) (*disk, error) {
+	dev, err := blk.New(img, blk.Options{Sector: min(t.size, 4096)})
 	if err != nil {
 		return nil, err
 	}
@@ -71,15 +64,18 @@ func newDisk(img storage.Image, kind uint32, size, depth int, packed bool) (*dis
 	if err != nil {
 		return nil, err
 	}
-	d := &disk{ram: ram, irq: interrupt{wake: make(chan struct{}, 1)}, ring: &splitRing{ram: ram, depth: depth}, depth: depth, size: size}
-	if packed {
-		d.ring = &packedRing{ram: ram, depth: depth}
+	d := &disk{ram: ram, irq: interrupt{wake: make(chan struct{}, 1)}, ring: &splitRing{ram: ram, depth: t.depth}, depth: t.depth, size: t.size}
+	if t.packed {
+		d.ring = &packedRing{ram: ram, depth: t.depth}
 	}
-	d.dev = virtio.NewMMIO(ram, dev, device.LineFunc(d.irq.set), nil)
-	if err := d.requests(kind); err != nil {
+	if d.dev, err = connect(ram, dev, device.LineFunc(d.irq.set), t.pci); err != nil {
 		return nil, closeAll(err, ram.Close)
 	}
-	if err := d.start(); err != nil {
+	if err := d.requests(t.kind); err != nil {
+		return nil, closeAll(err, ram.Close)
+	}
+	// Without flushes to ask for, each write would be one.
+	if err := d.dev.start(virtio.FeatureVersion1|blk.FeatureFlush|d.ring.features(), d.ring.entries()); err != nil {
 		return nil, closeAll(err, d.close)
 	}
 	return d, nil
@@ -104,31 +100,6 @@ func (d *disk) requests(kind uint32) error {
 }
 
 func (d *disk) buffer(i int) memory.GPA { return bufferBase + memory.GPA(i*d.size) }
-
-func (d *disk) start() error {
-	set := func(reg uint64, v uint64) { d.dev.Store(reg, 4, v) }
-	// Without flushes to ask for, each write would be one.
-	features := virtio.FeatureVersion1 | blk.FeatureFlush | d.ring.features()
-	const ready = virtio.StatusAcknowledge | virtio.StatusDriver | virtio.StatusFeaturesOK
-	set(mmioStatus, 0)
-	set(mmioStatus, virtio.StatusAcknowledge|virtio.StatusDriver)
-	for i := range uint64(2) {
-		set(mmioDriverFeaturesSel, i)
-		set(mmioDriverFeatures, features>>(32*i)&0xffff_ffff)
-	}
-	set(mmioStatus, ready)
-	set(mmioQueueSel, 0)
-	set(mmioQueueSize, d.ring.entries())
-	set(mmioQueueDesc, uint64(descBase))
-	set(mmioQueueDriver, uint64(availBase))
-	set(mmioQueueDevice, uint64(usedBase))
-	set(mmioQueueReady, 1)
-	set(mmioStatus, ready|virtio.StatusDriverOK)
-	if s := d.dev.Load(mmioStatus, 4); s != ready|virtio.StatusDriverOK {
-		return fmt.Errorf("the block device's status is %#x", s)
-	}
-	return nil
-}
 
 // interrupt is a wire that somebody waits for, who does not sleep if it has been raised already.
 type interrupt struct {
@@ -171,12 +142,12 @@ func (d *disk) do(ctx context.Context) error {
 	if err := d.ring.offer(); err != nil {
 		return err
 	}
-	d.dev.Store(mmioQueueNotify, 4, 0)
+	d.dev.notify()
 	for {
 		if err := d.irq.wait(ctx); err != nil {
 			return err
 		}
-		d.dev.Store(mmioInterruptACK, 4, d.dev.Load(mmioInterruptStatus, 4))
+		d.dev.acknowledge()
 		if used, err := d.ring.used(); err != nil || used {
 			return err
 		}
@@ -214,6 +185,6 @@ func (d *disk) done() error {
 
 // close ends the device, which must not outlive the memory. The image stays the caller's.
 func (d *disk) close() error {
-	d.dev.Store(mmioStatus, 4, 0)
+	d.dev.reset()
 	return d.ram.Close()
 }

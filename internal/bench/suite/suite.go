@@ -11,7 +11,7 @@
 //	alloc.go      alloc/*: what the machine allocates from
 //	dirty.go      dirty/*: logs of written pages
 //	tlb.go        tlb/*: translation of addresses
-//	block.go      block/*: disk images, and the whole virtio block device; ring.go and ring_format.go are the driver's side of that
+//	block.go      block/*: disk images, and the whole virtio block device; ring*.go are the driver's side of that
 //	device.go     device/*: registers, interrupts, timers
 //	system.go     system/*: traps, CSRs, fences, atomics
 //	linux*.go     whole guests

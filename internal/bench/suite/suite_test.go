@@ -110,10 +110,10 @@ func TestAWrongDiskIsAnError(t *testing.T) {
 		"read":  func(img storage.Image) (bench.Instance, error) { return imageRead(img, 4096) },
 		"write": func(img storage.Image) (bench.Instance, error) { return imageWrite(img, 4096) },
 		"virtio read": func(img storage.Image) (bench.Instance, error) {
-			return virtioInstance(img, blkIn, 512, 1, false)
+			return virtioInstance(img, traffic{kind: blkIn, size: 512, depth: 1})
 		},
 		"virtio write": func(img storage.Image) (bench.Instance, error) {
-			return virtioInstance(img, blkOut, 512, 1, true)
+			return virtioInstance(img, traffic{kind: blkOut, size: 512, depth: 1, packed: true})
 		},
 	} {
 		i, err := setup(liar{storage.NewMemory(imageBytes)})
