@@ -51,7 +51,7 @@ unit-allocdebug:
 
 # At full length: the generated programs against qemu-riscv64 among them.
 unit:
-	$(GO) test -timeout 15m ./...
+	$(GO) test -timeout 20m ./...
 
 # The boots: Debian's kernel, disks, firmware, the terminal. All of them with the engine that vm chooses, what is different for an
 # engine with each of the others, and a few with everything optimized and mirrored, which takes six seconds a boot.

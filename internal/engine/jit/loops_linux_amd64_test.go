@@ -437,7 +437,7 @@ func lockStepLoops(t *testing.T, loop func(*rand.Rand) ([]byte, error)) {
 			seed := firstSeed(t)
 			r := &lockstep.Runner{New: newEngine(t, o), Steps: steps(), MemoryEvery: *stepFlag}
 			defer r.Close()
-			for i := range uint64(programs() / 10) {
+			for i := range uint64(programs() / 20) {
 				code, err := loop(rand.New(rand.NewPCG(seed+i, 0xf10a7)))
 				if err != nil {
 					t.Fatal(err)

@@ -40,7 +40,7 @@ func TestLockStepOptimized(t *testing.T) {
 	for _, o := range regionSettings() {
 		t.Run(fmt.Sprintf("%d instructions without %v, mirrors %d", o.Region.Guest, o.Without, o.Mirror), func(t *testing.T) {
 			r := &lockstep.Runner{New: newEngine(t, o), Steps: steps(), MemoryEvery: *stepFlag}
-			if err := r.RunSeeds(firstSeed(t), programs()/10); err != nil {
+			if err := r.RunSeeds(firstSeed(t), programs()/16); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -53,7 +53,7 @@ func TestLockStepOptimizedUserLevel(t *testing.T) {
 			seed := firstSeed(t)
 			r := &lockstep.Runner{New: newEngine(t, o), Steps: steps(), MemoryEvery: *stepFlag}
 			defer r.Close()
-			for done := 0; done < programs()/10; done += lockstep.Batch {
+			for done := 0; done < programs()/16; done += lockstep.Batch {
 				img, err := difftest.Build(difftest.GenerateMany(seed+uint64(done), lockstep.Batch, difftest.All))
 				if err != nil {
 					t.Fatal(err)
