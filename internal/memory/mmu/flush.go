@@ -53,6 +53,13 @@ func (l *leaves) has(va uint64, shift uint) bool {
 	return l.lo <= va && va <= l.hi && l.seen[n/64]>>(n%64)&1 != 0
 }
 
+// remove takes out a leaf of which no entry is left, unless another may share its bit.
+func (l *leaves) remove(va uint64, shift uint) {
+	if n := va >> shift % leafBits; l.hi-l.lo < leafBits<<shift {
+		l.seen[n/64] &^= 1 << (n % 64)
+	}
+}
+
 // NoteBig records that one leaf of 1<<shift bytes, larger than a page, backs the entry of va.
 func (b *Bank) NoteBig(va uint64, shift uint) {
 	for i, s := range leafShifts {
@@ -190,6 +197,7 @@ func (t *TLB) flushPages(bank, first, last uint64) {
 				if lo := n << shift; l.has(lo, shift) {
 					hi := (lo | (1<<shift - 1)) &^ memory.PageMask
 					t.drop(bank, lo, hi)
+					l.remove(lo, shift)
 					done = done || lo <= first && last <= hi
 				}
 			}
