@@ -11,6 +11,9 @@ package jit_test
 //
 // The third kind is calls: of functions with frames and without, of themselves once or twice or for ever, that return to where they should or a little
 // behind it. Some have a few wrong bytes in them.
+//
+// The fourth is straight lines of up to a few hundred instructions, as in a cipher: look-ups in tables by a shift, a mask and a sum, of which some
+// fault, so that every step of an address shows.
 
 import (
 	"encoding/binary"
@@ -18,6 +21,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/vmproject/vm/internal/engine/hart"
+	"github.com/vmproject/vm/internal/engine/jit"
 	"github.com/vmproject/vm/internal/engine/lockstep"
 	"github.com/vmproject/vm/internal/engine/riscv"
 	"github.com/vmproject/vm/internal/engine/riscv/asm"
@@ -383,6 +388,89 @@ func callLoop(r *rand.Rand) ([]byte, error) {
 	return code, err
 }
 
+// cipherLoop is the code of the fourth kind.
+func cipherLoop(r *rand.Rand) ([]byte, error) {
+	const gp = 3
+	a := asm.New(0)
+	all := []uint8{asm.A0, asm.A1, asm.A2, asm.A3, asm.A4, asm.A5, asm.A6, asm.A7, asm.S1, asm.S2, asm.S3, asm.S4, asm.T3, asm.T4, asm.T5, asm.T6}
+	set := all[:4+r.IntN(len(all)-4)]
+	reg := func() uint8 { return set[r.IntN(len(set))] }
+	a.Mv(asm.S0, gp)
+	a.I(riscv.ADDI, asm.T1, asm.Zero, int32(1+r.IntN(12)))
+	for range r.IntN(4) {
+		a.I(riscv.ADDIW, reg(), reg(), 0)
+	}
+	mix := func() {
+		switch n := r.IntN(8); {
+		case n < 3:
+			a.R([]riscv.Op{riscv.XOR, riscv.ADD, riscv.ADDW, riscv.AND, riscv.OR, riscv.SUB, riscv.SUBW}[r.IntN(7)], reg(), reg(), reg())
+		case n < 5:
+			a.I([]riscv.Op{riscv.SLLI, riscv.SRLI, riscv.SRAI, riscv.SLLIW, riscv.SRLIW, riscv.ANDI, riscv.ADDI, riscv.ADDIW, riscv.XORI}[r.IntN(9)], reg(), reg(), int32(r.IntN(32)))
+		case n < 6:
+			x, d, e := reg(), reg(), reg()
+			a.I(riscv.SLLIW, d, x, 7)
+			a.I(riscv.SRLIW, e, x, 25)
+			a.R(riscv.OR, d, d, e)
+		case n < 7:
+			a.Mv(reg(), reg())
+		default:
+			a.Store([]riscv.Op{riscv.SW, riscv.SD, riscv.SB}[r.IntN(3)], reg(), int32(8*r.IntN(16)), asm.S0)
+		}
+	}
+	look := func() {
+		index, at := reg(), reg()
+		if r.IntN(3) == 0 { // the low half, as an unsigned number
+			a.I(riscv.SLLI, index, reg(), 32)
+			a.I(riscv.SRLI, index, index, int32(52+r.IntN(12)))
+		} else {
+			a.I([]riscv.Op{riscv.SRLI, riscv.SLLI, riscv.SRLIW}[r.IntN(3)], index, reg(), int32(r.IntN(25)))
+			a.I(riscv.ANDI, index, index, int32([]int{0x3f8, 0x7f8, 0x3fc, 0x7ff}[r.IntN(4)]))
+		}
+		if r.IntN(2) == 0 {
+			mix()
+		}
+		if r.IntN(40) == 0 { // a wild one
+			a.R(riscv.ADD, at, index, reg())
+		} else if r.IntN(2) == 0 {
+			a.R(riscv.ADD, at, asm.S0, index)
+		} else {
+			a.R(riscv.ADD, at, index, asm.S0)
+		}
+		a.Load([]riscv.Op{riscv.LWU, riscv.LW, riscv.LD, riscv.LBU}[r.IntN(4)], reg(), int32(4*r.IntN(8)), at)
+	}
+	a.Label("turn")
+	for range 10 + r.IntN([]int{20, 60, 120}[r.IntN(3)]) {
+		if r.IntN(2) == 0 {
+			look()
+		} else {
+			mix()
+		}
+	}
+	a.I(riscv.ADDI, asm.T1, asm.T1, -1)
+	a.B(riscv.BEQ, asm.T1, asm.Zero, "end")
+	a.J("turn")
+	a.Label("end")
+	return a.Bytes()
+}
+
+func TestLockStepCiphers(t *testing.T) { lockStepLoops(t, cipherLoop) }
+
+// The same in regions that are straight lines, each of a part of the loop.
+func TestLockStepStraightLines(t *testing.T) {
+	for _, o := range regionSettings()[3:] {
+		o.Region = jit.RegionOptions{Guest: 40, Straight: 70, Loops: true}
+		made := &translators{t: t, o: o}
+		lockStepSome(t, made.engine, cipherLoop)
+		regions := uint64(0)
+		for _, m := range made.made {
+			regions += m.Stats().Regions
+		}
+		if regions < uint64(programs()/20) {
+			t.Errorf("%d regions of straight lines", regions)
+		}
+	}
+}
+
 func TestLockStepFloatLoops(t *testing.T) { lockStepLoops(t, floatLoop) }
 
 func TestLockStepIntegerLoops(t *testing.T) { lockStepLoops(t, integerLoop) }
@@ -433,24 +521,27 @@ func TestLockStepCalls(t *testing.T) { lockStepLoops(t, callLoop) }
 func lockStepLoops(t *testing.T, loop func(*rand.Rand) ([]byte, error)) {
 	settings := regionSettings()
 	for _, o := range settings[3:] { // whole loops
-		t.Run(fmt.Sprintf("without %v", o.Without), func(t *testing.T) {
-			seed := firstSeed(t)
-			r := &lockstep.Runner{New: newEngine(t, o), Steps: steps(), MemoryEvery: *stepFlag}
-			defer r.Close()
-			for i := range uint64(programs() / 20) {
-				code, err := loop(rand.New(rand.NewPCG(seed+i, 0xf10a7)))
-				if err != nil {
-					t.Fatal(err)
-				}
-				p, err := lockstep.Bytes(seed+i, code)
-				if err == nil {
-					err = r.Run(p)
-				}
-				if err != nil {
-					t.Fatalf("loop of seed %d: %v", seed+i, err)
-				}
-			}
-			t.Logf("%d programs: %d ended, %d stuck; %d instructions", r.Stats.Programs, r.Stats.Ended, r.Stats.Stuck, r.Stats.Instructions)
-		})
+		t.Run(fmt.Sprintf("without %v", o.Without), func(t *testing.T) { lockStepSome(t, newEngine(t, o), loop) })
 	}
+}
+
+// lockStepSome runs some loops of a kind.
+func lockStepSome(t *testing.T, engine func(*hart.Hart) lockstep.Engine, loop func(*rand.Rand) ([]byte, error)) {
+	seed := firstSeed(t)
+	r := &lockstep.Runner{New: engine, Steps: steps(), MemoryEvery: *stepFlag}
+	defer r.Close()
+	for i := range uint64(programs() / 20) {
+		code, err := loop(rand.New(rand.NewPCG(seed+i, 0xf10a7)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := lockstep.Bytes(seed+i, code)
+		if err == nil {
+			err = r.Run(p)
+		}
+		if err != nil {
+			t.Fatalf("loop of seed %d: %v", seed+i, err)
+		}
+	}
+	t.Logf("%d programs: %d ended, %d stuck; %d instructions", r.Stats.Programs, r.Stats.Ended, r.Stats.Stuck, r.Stats.Instructions)
 }

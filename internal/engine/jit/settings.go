@@ -22,6 +22,7 @@ var settings = []setting{
 	{"code", "code memory in MiB", 4, code.MaxSize >> 20, func(o *Options, n int) { o.CodeSize = n << 20 }},
 	{"block", "most guest instructions of a block of the first tier", 1, 200, func(o *Options, n int) { o.MaxGuest = n }},
 	{"region", "most guest instructions of a region of the second tier", 8, 2000, func(o *Options, n int) { o.Region.Guest = n }},
+	{"straight", "most guest instructions of a region that is a straight line", 1, 2000, func(o *Options, n int) { o.Region.Straight = n }},
 	{"turns", "turns of a loop that become one in a region", 1, 16, func(o *Options, n int) { o.Region.Turns = n }},
 	{"every", "looks at the world between two samples of where the guest is", 1, 1 << 20, func(o *Options, n int) { o.Region.Every = n }},
 	{"warm", "samples of an address space that give it a mirror", 1, 1 << 20, func(o *Options, n int) { o.Warm = n }},

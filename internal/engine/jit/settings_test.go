@@ -7,10 +7,10 @@ import (
 
 func TestSettings(t *testing.T) {
 	var o Options
-	if err := o.Set("tier=baseline, code=128,block=20,region=100,turns=3,every=3,threshold=7,mirror=off,warm=9"); err != nil {
+	if err := o.Set("tier=baseline, code=128,block=20,region=100,straight=200,turns=3,every=3,threshold=7,mirror=off,warm=9"); err != nil {
 		t.Fatal(err)
 	}
-	if o.Tier != TierBaseline || o.CodeSize != 128<<20 || o.MaxGuest != 20 || o.Region != (RegionOptions{100, 3, 3, 7}) || o.Mirror != MirrorOff || o.Warm != 9 {
+	if o.Tier != TierBaseline || o.CodeSize != 128<<20 || o.MaxGuest != 20 || o.Region != (RegionOptions{Guest: 100, Straight: 200, Turns: 3, Every: 3, Threshold: 7}) || o.Mirror != MirrorOff || o.Warm != 9 {
 		t.Errorf("options are %+v", o)
 	}
 	for list, want := range map[string]string{

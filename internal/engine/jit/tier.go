@@ -39,13 +39,18 @@ const (
 // RegionOptions are the settings of regions; 0 stands for the default of each.
 type RegionOptions struct {
 	Guest     int // most guest instructions of a region
+	Straight  int // most guest instructions of one that is a straight line
 	Turns     int // turns of a loop that become one
 	Every     int // refills of the budget between samples
 	Threshold int // samples of a place that make it hot
+
+	// Loops: with TierOptimized only what would be a region with TierAuto becomes one, loops and long straight lines.
+	Loops bool
 }
 
 const (
 	defaultRegion    = 400
+	defaultStraight  = 1000
 	defaultTurns     = 4
 	defaultEvery     = 6
 	defaultThreshold = 12
@@ -80,6 +85,9 @@ func (t *tier) init(o *Options) {
 	t.mode, t.set, t.mirror = o.Tier, o.Region, o.Mirror
 	if t.set.Guest == 0 {
 		t.set.Guest = defaultRegion
+	}
+	if t.set.Straight == 0 {
+		t.set.Straight = defaultStraight
 	}
 	if t.set.Turns == 0 {
 		t.set.Turns = defaultTurns
@@ -213,20 +221,26 @@ func (m *Machine) source(p *page, off uint16) (*opt.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &opt.Source{Bytes: append([]byte(nil), bytes...), Page: p.gpa, Head: off, Max: m.tier.set.Guest, Turns: m.tier.set.Turns, Mirrored: p.mode == mirrorMode}, nil
+	return &opt.Source{Bytes: append([]byte(nil), bytes...), Page: p.gpa, Head: off, Max: m.tier.set.Guest, Straight: m.tier.set.Straight, Turns: m.tier.set.Turns,
+		Mirrored: p.mode == mirrorMode}, nil
 }
 
-// plan makes a region and finds places for its values. Nil: none that would be worth it.
+// plan makes a region and finds places for its values. Nil: none that would be worth it. A straight line that is too long for all of its values to have one
+// becomes shorter.
 func plan(s *opt.Source) *opt.Region {
-	r := opt.Find(s)
-	if r == nil {
-		return nil
-	}
 	t := amd64.RegionTarget()
-	if !r.Optimize(t) {
-		return nil
+	for ; ; s.Straight /= 2 {
+		r := opt.Find(s)
+		if r == nil {
+			return nil
+		}
+		if r.Optimize(t) {
+			return r
+		}
+		if !r.Straight {
+			return nil
+		}
 	}
-	return r
 }
 
 // optimizeNow is for tests. The lock is held; va is the address of the place.
@@ -238,6 +252,7 @@ func (m *Machine) optimizeNow(p *page, off uint16, va uint64) {
 	if err != nil {
 		return
 	}
+	s.Loops = m.tier.set.Loops
 	if r := plan(s); r != nil {
 		m.install(p, r, s, va)
 	}

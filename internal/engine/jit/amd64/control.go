@@ -11,7 +11,8 @@ package amd64
 // register that it goes by. The stack is a power of two in size, aligned to it; full, it starts again at its top, and what was in it is
 // forgotten. At its top lies a frame that no return matches.
 //
-// The budget is checked where a program can go round: on jumps back, and on jumps and calls to computed or other pages' addresses.
+// The budget is checked where a program can go round: on jumps back, and on jumps and calls to computed or other pages' addresses. It is also
+// checked where a block ends because it is long, so that samples find hot straight lines.
 
 import (
 	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
@@ -113,7 +114,7 @@ func jump(c *Compiler, in *ir.Inst) {
 		retired = int(in.N)
 	}
 	if !in.Has(ir.Call) {
-		if inside(target) && (in.Len == 0 || target > int64(in.Off)) {
+		if inside(target) && in.Len != 0 && target > int64(in.Off) {
 			c.settle(retired)
 			c.link(int32(target), false)
 			return

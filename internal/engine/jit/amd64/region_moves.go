@@ -96,20 +96,7 @@ func (c *Compiler) flush(at exitPoint) {
 		}
 		m := regionMove{dst: canonicalPlace(ir.Var(i))}
 		if v.Sunk() {
-			switch v.Op {
-			case ir.ReadCSR:
-				c.sinkFlags()
-			case ir.Page:
-				c.address(tmp2, v.Imm)
-			default:
-				var a, b regionMove
-				source(&a, v.Arg[0], true)
-				if v.Arg[1] != nil {
-					source(&b, v.Arg[1], true)
-				}
-				in := v.Inst
-				c.sink(&in, a, b)
-			}
+			c.evaluate(v)
 			if m.dst.kind == inState {
 				c.MR(asm.MOV, asm.S64, asm.At(base, int32(m.dst.n)), tmp2)
 				continue
@@ -127,16 +114,52 @@ func (c *Compiler) flush(at exitPoint) {
 	c.parallel(moves)
 }
 
-// sink leaves in tmp2 what an instruction computes of operands at two places. No other register changes.
+// evaluate leaves in tmp2 a value that is computed for states only. No other register changes.
+func (c *Compiler) evaluate(v *opt.Value) {
+	switch v.Op {
+	case ir.ReadCSR:
+		c.sinkFlags()
+		return
+	case ir.Page:
+		c.address(tmp2, v.Imm)
+		return
+	}
+	var a, b regionMove
+	if v.Arg[0].Sunk() {
+		c.evaluate(v.Arg[0])
+		a.src = regionPlace{inReg, int(tmp2)}
+	} else {
+		source(&a, v.Arg[0], true)
+	}
+	if v.Arg[1] != nil {
+		source(&b, v.Arg[1], true)
+	}
+	in := v.Inst
+	c.sink(&in, a, b)
+}
+
+// sink leaves in tmp2 what an instruction computes of operands at two places, of which the first may be tmp2. No other register changes.
 func (c *Compiler) sink(in *ir.Inst, a, b regionMove) {
 	s := size(in.Width)
 	if b.extend && s == asm.S64 {
+		if a.src.kind == inReg && a.src.n == int(tmp2) {
+			a.dst = regionPlace{inState, int(offScratch + 8*13)}
+			c.move(a)
+			a.src = a.dst
+		}
 		b.dst = regionPlace{inState, int(offScratch + 8*12)}
 		c.move(b)
 		b.src = b.dst
 	}
 	a.dst = regionPlace{inReg, int(tmp2)}
-	c.move(a)
+	if a.src != a.dst || a.extend {
+		c.move(a)
+	}
+	if in.Op == ir.ShlU {
+		c.RR(asm.MOV, asm.S32, tmp2, tmp2)
+		c.RI(asm.SHL, asm.S64, tmp2, int32(in.Imm))
+		return
+	}
 	op := map[ir.Op]asm.Op{ir.Add: asm.ADD, ir.Sub: asm.SUB, ir.And: asm.AND, ir.Or: asm.OR, ir.Xor: asm.XOR,
 		ir.Shl: asm.SHL, ir.Shr: asm.SHR, ir.Sar: asm.SAR, ir.RotR: asm.ROR}[in.Op]
 	switch {

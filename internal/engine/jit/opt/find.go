@@ -2,6 +2,8 @@ package opt
 
 // Which code a region is. It begins at a hot place and follows branches and jumps inside the page, the nearest first.
 //
+// What is in no loop is a region only if it is a long straight line.
+//
 // Calls inside the page are followed too, a few deep: what is called becomes a part of the region, once for each call, without a frame on the shadow
 // stack. Where it returns, the address that it returns by is compared with the one behind the call; if that was kept in memory meanwhile,
 // Forward most often knows it. A function that calls itself is followed into itself as deep as it may be, and there the call is made.
@@ -16,8 +18,9 @@ import (
 )
 
 const (
-	maxInlined = 6  // calls deep
-	maxCallee  = 40 // instructions of what is called
+	maxInlined  = 6  // calls deep
+	maxCallee   = 40 // instructions of what is called
+	minStraight = 64 // instructions of a region without a loop
 )
 
 // Inlined is a call whose callee is in the region. Nil is for what no such call leads to.
@@ -145,12 +148,35 @@ func find(s *Source, recursive bool) (r *Region, again bool) {
 		return nil, false
 	}
 	if s.Loops && !r.calls && !r.keepLoops() {
-		return nil, false
+		if r = f.straight(); r == nil {
+			return nil, false
+		}
 	}
 	r.unroll(s)
 	r.connect()
 	r.mirrored = s.Mirrored
 	return r, f.again > 0
+}
+
+// straight is the region of what follows the head in a straight line, if that is long: digests and ciphers are loops of a thousand instructions, longer than
+// a page at times. What it moves on the way in and out is little beside. The budget is checked on the way out, as what follows may be as hot.
+func (f *finder) straight() *Region {
+	f.at, f.lead, f.calls = map[place]bool{}, map[place]bool{{nil, int(f.Head)}: true}, nil
+	for off := int(f.Head); len(f.at) < f.Straight; {
+		d := f.decode(off)
+		if !d.ok || d.fence || d.last().Op != ir.Nop {
+			break
+		}
+		f.at[place{nil, off}] = true
+		off += d.size
+	}
+	if len(f.at) < minStraight {
+		return nil
+	}
+	r := f.blocks()
+	r.Straight = true
+	r.Head.Out[0].Back = true
+	return r
 }
 
 // innerLoop says that there is a loop without calls: that had best have a region of its own, with all registers.

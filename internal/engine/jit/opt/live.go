@@ -97,17 +97,21 @@ func (r *Region) liveness() []*Value {
 	skip := func(v *Value) bool { return v == nil || v.Var == ir.Zero && v.IsConst() }
 	// walk goes backward through a block. The functions are called in that order.
 	walk := func(b *Block, need func(v *Value, pos int), live func(v *Value, pos int), define func(v *Value, pos int)) {
+		var show func(v *Value, pos int)
+		show = func(v *Value, pos int) {
+			switch {
+			case skip(v):
+			case v.sunk:
+				for _, a := range v.Arg {
+					show(a, pos)
+				}
+			default:
+				live(v, pos)
+			}
+		}
 		state := func(s *State, pos int) {
 			for _, v := range s {
-				if v != nil && v.sunk {
-					for _, a := range v.Arg {
-						if !skip(a) {
-							live(a, pos)
-						}
-					}
-				} else if !skip(v) {
-					live(v, pos)
-				}
+				show(v, pos)
 			}
 		}
 		uses := func(v *Value, pos int) {

@@ -429,6 +429,69 @@ func TestLoopsAreUnrolled(t *testing.T) {
 	}
 }
 
+func TestLongStraightLinesAreRegions(t *testing.T) {
+	find := func(line, most int) *Region {
+		a := asm.New(0)
+		for range line {
+			a.R(riscv.ADD, asm.A0, asm.A0, asm.A1)
+		}
+		a.B(riscv.BEQ, asm.A0, asm.A1, "end")
+		a.I(riscv.ADDI, asm.A0, asm.A0, 1)
+		a.Label("end")
+		a.Op(riscv.ECALL)
+		code, err := a.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		page := make([]byte, memory.PageSize)
+		copy(page, code)
+		return Find(&Source{Bytes: page, Max: 100, Loops: true, Straight: most})
+	}
+	for _, c := range []struct{ line, most, guest int }{
+		{minStraight - 1, 1000, 0}, {minStraight, 1000, minStraight}, {200, 1000, 200}, {200, 80, 80}, {200, minStraight - 1, 0},
+	} {
+		switch r := find(c.line, c.most); {
+		case r == nil && c.guest != 0, r != nil && (r.Guest != c.guest || !r.Straight):
+			t.Errorf("%d instructions, at most %d: %v", c.line, c.most, r)
+		case r != nil && (!r.Head.Out[0].Back || r.Head.Out[0].To != nil):
+			t.Errorf("%d instructions, at most %d: no look at the budget on the way out", c.line, c.most)
+		}
+	}
+}
+
+// The steps of an address are computed where the region is left, from what the guest still has.
+func TestChainsAreForStatesOnly(t *testing.T) {
+	r := region(t, 12, func(a *asm.Assembler) {
+		a.Label("turn")
+		for i := range 4 {
+			a.I(riscv.SRLI, asm.A1, asm.A0, int32(8*i))
+			a.I(riscv.ANDI, asm.A1, asm.A1, 1020)
+			a.R(riscv.ADD, asm.A2, asm.A1, asm.S0)
+			a.Load(riscv.LWU, asm.A3+uint8(i), 0, asm.A2)
+		}
+		a.R(riscv.XOR, asm.A0, asm.A3, asm.A4)
+		a.R(riscv.ADD, asm.A0, asm.A0, asm.A5)
+		a.I(riscv.ADDI, asm.T1, asm.T1, -1)
+		a.B(riscv.BNE, asm.T1, asm.Zero, "turn")
+	})
+	chains := 0
+	for _, b := range r.Blocks {
+		for _, v := range b.Values {
+			if v.Kind == Computed && v.Stored && v.Op != ir.Load {
+				t.Errorf("%v is stored", v.Inst)
+			}
+		}
+	}
+	for _, v := range r.sunken() {
+		if a := v.Arg[0]; a != nil && a.sunk {
+			chains++
+		}
+	}
+	if chains == 0 {
+		t.Error("there is no chain")
+	}
+}
+
 // Two streams of instructions that meet at a call have one callee between them.
 func TestOverlappingInstructionsShareACall(t *testing.T) {
 	r := region(t, 12, func(a *asm.Assembler) {

@@ -21,21 +21,24 @@ func (r *Region) Order() {
 	fixed := map[*Value]bool{}  // states or phis have it, or other blocks
 	around := map[*Value]bool{} // phis have it
 	states := map[*State]bool{}
+	var fix func(v *Value)
+	fix = func(v *Value) {
+		if v == nil {
+			return
+		}
+		if fixed[v] = true; v.sunk {
+			for _, a := range v.Arg {
+				fix(a)
+			}
+		}
+	}
 	state := func(s *State) {
 		if s == nil || states[s] {
 			return
 		}
 		states[s] = true
 		for _, v := range s {
-			if v == nil {
-				continue
-			}
-			fixed[v] = true
-			if v.sunk {
-				for _, a := range v.Arg {
-					fixed[a] = true
-				}
-			}
+			fix(v)
 		}
 	}
 	use := func(b *Block, v *Value) {

@@ -45,22 +45,24 @@ type Source struct {
 	Turns int
 	// Mirrored: it executes in a mirrored address space, where no access looks its address up.
 	Mirrored bool
-	// Loops: keep only what leads back to the head. A region without a loop is none then.
-	Loops bool
+	// Loops: keep only what leads back to the head. A region without a loop is none then, but for a straight line of at most Straight instructions.
+	Loops    bool
+	Straight int
 	// Memory is what the region is made of. Nil: Go's.
 	Memory *Memory
 }
 
 // Region is a piece of code to be optimized as a whole.
 type Region struct {
-	Page   uint64
-	Head   *Block
-	Blocks []*Block // in the order of their code; the first is Entry
-	Entry  *Block   // what happens on the way in: the variables as they were
-	Guest  int      // guest instructions
-	UsesFP bool
-	Fuses  bool     // has fused multiplication and addition
-	Guards []*Value // entries that are assumed to be sign-extended from 32 bits
+	Page     uint64
+	Head     *Block
+	Blocks   []*Block // in the order of their code; the first is Entry
+	Entry    *Block   // what happens on the way in: the variables as they were
+	Guest    int      // guest instructions
+	UsesFP   bool
+	Straight bool     // a straight line
+	Fuses    bool     // has fused multiplication and addition
+	Guards   []*Value // entries that are assumed to be sign-extended from 32 bits
 
 	Cells   []*Cell  // see Share
 	Reached []*Value // see Reach

@@ -2,12 +2,17 @@ package opt
 
 // Values that only states have are computed where a state is needed, out of line, and nowhere else: temporaries that the guest has finished with, but
 // that a fault would show. That is worth it where what they are computed from is there anyway: part of the same states, constant, or needed by
-// instructions further down.
+// instructions further down; or is computed there likewise, in a chain that ends with such. (An address in a table of a cipher is a shift, a mask and a
+// sum, and each of the three was stored for the load's sake.)
 //
 // Around a loop such a value of the last turn is a phi of its variable in the next. If what it was computed from has moved on to other
 // variables, the phi is the same computation of those; before the first turn that is not known, and the way in checks it (Region.Checks).
 
-import "github.com/vmproject/vm/internal/engine/jit/ir"
+import (
+	"math"
+
+	"github.com/vmproject/vm/internal/engine/jit/ir"
+)
 
 // Check is what the way in has to find: the value that a variable has is Value, computed of variables on the way in.
 type Check struct {
@@ -15,8 +20,11 @@ type Check struct {
 	Value *Value // its operands are Entered or constants
 }
 
-// minSink is how many instructions a region must have for checks on the way in to be worth it.
-const minSink = 24
+const (
+	minSink  = 24 // instructions that a region must have for checks on the way in to be worth it
+	maxChain = 4  // operations that a value is computed by
+	maxStay  = 16 // instructions that an operand may stay for longer
+)
 
 // sinkable says that an operation can be computed in the middle of nowhere, with one register and no change to any other.
 func sinkable(v *Value) bool {
@@ -28,6 +36,8 @@ func sinkable(v *Value) bool {
 		return true
 	case ir.Shl, ir.Shr, ir.Sar, ir.RotR:
 		return v.Has(ir.UseImm)
+	case ir.ShlU:
+		return true
 	case ir.Page:
 		return fits(v.Imm)
 	}
@@ -42,50 +52,74 @@ func (r *Region) Sink() {
 	r.removeDead()
 	r.reals()
 	phiUse := map[*Value]bool{}
-	where := map[*State]int{} // the number of a block that has it
-	last := map[*Value]int{}  // that of the last one with an instruction that needs it
+	where := map[*State]int{} // the number of the last instruction that has it
+	last := map[*Value]int{}  // that of the last one that needs it
+	ends := map[*Block]int{}
 	collect := func() (with map[*Value][]*State) {
 		with = map[*Value][]*State{}
 		clear(phiUse)
 		clear(where)
 		clear(last)
-		block := 0
+		number := 0
 		add := func(s *State) {
 			if s == nil {
 				return
 			}
-			if _, seen := where[s]; seen {
+			_, seen := where[s]
+			where[s] = number
+			if seen {
 				return
 			}
-			where[s] = block
 			for i, v := range s {
 				if v != nil && i > 0 && (len(with[v]) == 0 || with[v][len(with[v])-1] != s) {
 					with[v] = append(with[v], s)
 				}
 			}
 		}
-		for i, b := range r.Blocks {
-			block = i
+		use := func(b *Block, v *Value) {
+			for _, a := range v.Arg {
+				if a != nil && b.Depth > a.Block.Depth { // as long as the loop
+					last[a] = math.MaxInt
+				} else if a != nil {
+					last[a] = max(last[a], number)
+				}
+			}
+		}
+		for _, b := range r.Blocks {
 			for _, p := range b.Phis {
 				for _, a := range p.Args {
 					phiUse[a] = true
 				}
 			}
+			b.exits(func(*State) {}, add)
 			for _, v := range b.Values {
+				number++
 				add(v.State)
 				if v.real || v.State != nil {
-					for _, a := range v.Arg {
-						last[a] = i
+					use(b, v)
+				}
+			}
+			number++
+			if b.Cond != nil {
+				use(b, b.Cond)
+			}
+			b.exits(add, func(*State) {})
+			ends[b] = number
+		}
+		for _, b := range r.Blocks {
+			for _, p := range b.Phis {
+				for i, a := range p.Args {
+					if p.real {
+						last[a] = max(last[a], ends[b.In[i].From])
 					}
 				}
 			}
-			b.exits(add, add)
 		}
 		return with
 	}
 	with := collect()
-	// available says that a value is there anyway in all of some states.
-	available := func(o *Value, states []*State) bool {
+	// available says that a value is there anyway in all of some states, or would have to stay for a few instructions.
+	available := func(o *Value, states []*State, stay int) bool {
 		if o == nil || o.IsConst() {
 			return true
 		}
@@ -93,7 +127,10 @@ func (r *Region) Sink() {
 			return false
 		}
 		for _, s := range states {
-			found := where[s] <= last[o]
+			found := where[s]-stay <= last[o] || o.Var < ir.NumVars && s[o.Var] == o
+			if found {
+				continue
+			}
 			for _, v := range s {
 				if v == o {
 					found = true
@@ -139,7 +176,7 @@ func (r *Region) Sink() {
 			if a == nil || b == nil && v.Arg[1] != nil || a == p || b == p || a.sunk || b != nil && b.sunk {
 				continue
 			}
-			if !available(a, with[p]) || !available(b, with[p]) {
+			if !available(a, with[p], maxStay) || !available(b, with[p], maxStay) {
 				continue
 			}
 			n := r.newValue(head, Computed, p.Var)
@@ -154,31 +191,68 @@ func (r *Region) Sink() {
 		r.resolve()
 		with = collect()
 	}
+	// express is v as it is computed in some states, or nil. What it is computed from is available, but for one that may have to stay, with another such value
+	// first.
+	var express func(v *Value, states []*State, chain int) (n *Value, stay int)
+	express = func(v *Value, states []*State, chain int) (n *Value, stay int) {
+		if chain == 0 || !sinkable(v) {
+			return nil, 0
+		}
+		arg := v.Arg
+		for i, a := range arg {
+			if available(a, states, 0) {
+				continue
+			}
+			if i == 0 || commutes(v.Op) && !arg[0].sunk {
+				if e, n := express(a, states, chain-1); e != nil {
+					arg[i] = e
+					stay += n
+				}
+			}
+			if arg[i] == a {
+				if !available(a, states, maxStay) {
+					return nil, 0
+				}
+				stay++
+			} else if i == 1 {
+				arg[0], arg[1] = arg[1], arg[0]
+			}
+		}
+		if stay > 1 {
+			return nil, 0
+		}
+		n = r.newValue(v.Block, Computed, v.Var)
+		n.Inst, n.Arg, n.sunk = v.Inst, arg, true
+		return n, stay
+	}
 	// An operand must stay what it is.
 	operands := map[*Value]bool{}
-	for _, v := range r.sunken() {
+	var keep func(v *Value)
+	keep = func(v *Value) {
 		for _, a := range v.Arg {
-			operands[a] = true
+			if operands[a] = true; a != nil && a.sunk {
+				keep(a)
+			}
 		}
+	}
+	for _, v := range r.sunken() {
+		keep(v)
 	}
 	for _, b := range r.Blocks {
 		kept := b.Values[:0]
 		for _, v := range b.Values {
-			if !sinkable(v) || phiUse[v] || operands[v] || len(with[v]) == 0 || !available(v.Arg[0], with[v]) || !available(v.Arg[1], with[v]) {
+			var n *Value
+			if !phiUse[v] && !operands[v] && len(with[v]) > 0 {
+				n, _ = express(v, with[v], maxChain)
+			}
+			if n == nil || v.real {
 				kept = append(kept, v)
+			}
+			if n == nil {
 				continue
 			}
-			for _, a := range v.Arg {
-				operands[a] = true
-			}
-			if !v.real {
-				v.sunk = true
-				continue
-			}
-			// Instructions have it, and states compute it again rather than keep it for themselves.
-			kept = append(kept, v)
-			n := r.newValue(b, Computed, v.Var)
-			n.Inst, n.Arg, n.sunk = v.Inst, v.Arg, true
+			// Where instructions have it, too, states compute it again rather than keep it for themselves.
+			keep(n)
 			for _, s := range with[v] {
 				for i, o := range s {
 					if o == v {
