@@ -532,9 +532,22 @@ func (e *regionEmitter) compare(in *ir.Inst) {
 	}
 }
 
+// bits sets the flags for the bits of A that Imm has.
+func (e *regionEmitter) bits(in *ir.Inst) {
+	if a, ok := pinned(in.A); ok {
+		e.RI(asm.TEST, size(in.Width), a, int32(in.Imm))
+		return
+	}
+	e.MI(asm.TEST, size(in.Width), slot(in.A), int32(in.Imm))
+}
+
 // condition compares for a branch.
 func (e *regionEmitter) condition(v *opt.Value) asm.Cond {
 	in := inst(v)
+	if v.Masked {
+		e.bits(&in)
+		return conditions[in.Cond]
+	}
 	if in.A == ir.Zero && in.B != ir.Zero && !in.Has(ir.UseImm) {
 		in.A, in.B = in.B, in.A
 		e.compare(&in)

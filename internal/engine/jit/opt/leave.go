@@ -41,8 +41,15 @@ func (r *Region) Leave() {
 		}
 	}
 	collect()
-	there := func(o *Value, b *Block) bool { // behind b, too
-		return o == nil || o.IsConst() || last[o] != nil && b.Before(last[o])
+	// there says that all that v is computed of is there behind b, too, but for one that stays for longer in the place of v.
+	there := func(v *Value, b *Block) bool {
+		missing := 0
+		for _, o := range v.Arg {
+			if o != nil && !o.IsConst() && (last[o] == nil || !b.Before(last[o])) {
+				missing++
+			}
+		}
+		return missing < 2
 	}
 	for _, b := range slices.Clone(r.Blocks) {
 		for i, in := range b.In {
@@ -53,7 +60,7 @@ func (r *Region) Leave() {
 			moved := map[*Value]*Value{}
 			for _, p := range b.Phis {
 				v := p.Args[i]
-				if wanted[v] || !sinkable(v) || v.Block.Depth < in.From.Depth || !there(v.Arg[0], in.From) || !there(v.Arg[1], in.From) {
+				if wanted[v] || !sinkable(v) || v.Block.Depth < in.From.Depth || !there(v, in.From) {
 					continue
 				}
 				if out == nil {

@@ -202,6 +202,9 @@ func canNarrow(v *Value) bool {
 
 // Compares32 says that a comparison is one of sign-extended operands: their low halves compare in the same way.
 func compares32(v *Value) bool {
+	if v.Masked {
+		return v.Imm >= 0
+	}
 	return isExtended(v.Arg[0]) && (v.Has(ir.UseImm) || isExtended(v.Arg[1]))
 }
 

@@ -492,6 +492,53 @@ func TestChainsAreForStatesOnly(t *testing.T) {
 	}
 }
 
+// A mask that only a comparison looks at is a part of it.
+func TestMasksArePartsOfComparisons(t *testing.T) {
+	for name, c := range map[string]struct {
+		body func(a *asm.Assembler)
+		ands int
+	}{
+		"a branch alone": {func(a *asm.Assembler) {
+			a.I(riscv.ANDI, asm.A1, asm.A0, 8)
+			a.B(riscv.BEQ, asm.A1, asm.Zero, "out")
+			a.I(riscv.ADDI, asm.A1, asm.A0, 1)
+		}, 0},
+		"a choice": {func(a *asm.Assembler) {
+			a.I(riscv.ANDI, asm.A1, asm.A0, 1)
+			a.B(riscv.BNE, asm.A1, asm.Zero, "over")
+			a.R(riscv.XOR, asm.A0, asm.A0, asm.A2)
+			a.Label("over")
+			a.I(riscv.ADDI, asm.A1, asm.A0, 1)
+		}, 0},
+		"something else, too": {func(a *asm.Assembler) {
+			a.I(riscv.ANDI, asm.A1, asm.A0, 8)
+			a.B(riscv.BEQ, asm.A1, asm.Zero, "out")
+			a.R(riscv.ADD, asm.A0, asm.A0, asm.A1)
+		}, 1},
+	} {
+		r := region(t, 12, func(a *asm.Assembler) {
+			a.Label("turn")
+			a.I(riscv.SRLI, asm.A0, asm.A0, 1)
+			c.body(a)
+			a.I(riscv.ADDI, asm.T1, asm.T1, -1)
+			a.B(riscv.BNE, asm.T1, asm.Zero, "turn")
+			a.Label("out")
+			a.Op(riscv.ECALL)
+		})
+		masked := 0
+		for _, b := range r.Blocks {
+			for _, v := range append(b.Values, b.Cond) {
+				if v != nil && v.Masked {
+					masked++
+				}
+			}
+		}
+		if n := ops(r)[ir.And]; n != c.ands || masked != 1-c.ands {
+			t.Errorf("%s: %d masks, %d in comparisons", name, n, masked)
+		}
+	}
+}
+
 // Two streams of instructions that meet at a call have one callee between them.
 func TestOverlappingInstructionsShareACall(t *testing.T) {
 	r := region(t, 12, func(a *asm.Assembler) {

@@ -81,7 +81,15 @@ func (p *printer) operand(v *Value) string {
 
 // compute is an instruction without its result.
 func (p *printer) compute(v *Value) string {
-	return v.Text(ir.None.String(), p.operand(v.Arg[0]), p.operand(v.Arg[1]), p.operand(v.Arg[2]))
+	return v.Text(ir.None.String(), p.first(v), p.operand(v.Arg[1]), p.operand(v.Arg[2]))
+}
+
+// first is the first operand.
+func (p *printer) first(v *Value) string {
+	if v.Masked {
+		return fmt.Sprintf("(%s & %#x)", p.operand(v.Arg[0]), v.Imm)
+	}
+	return p.operand(v.Arg[0])
 }
 
 // value is the line of a value: how it comes about, where it is kept, what else there is to know.
@@ -175,7 +183,7 @@ func (p *printer) block(b *Block) []Line {
 		if v.Width == ir.W32 {
 			width = ".32"
 		}
-		end.Text = fmt.Sprintf("branch%s %s %v %s to %s, else %s", width, p.operand(v.Arg[0]), v.Cond, p.operand(v.Arg[1]), p.target(b.Out[0]), p.target(b.Out[1]))
+		end.Text = fmt.Sprintf("branch%s %s %v %s to %s, else %s", width, p.first(v), v.Cond, p.operand(v.Arg[1]), p.target(b.Out[0]), p.target(b.Out[1]))
 		end.Off = int(v.Off)
 	}
 	return append(list, end)

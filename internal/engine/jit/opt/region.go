@@ -9,6 +9,7 @@
 //	simplify.go  what is computed otherwise, or not at all
 //	forward.go   which loads are of what was just stored
 //	merge.go     which phis are the same
+//	bits.go      which masks are a part of a comparison
 //	access.go    which loads and stores share a look-up
 //	flags.go     which floating point cannot leave the region, and reads of its flags
 //	leave.go     what is computed only on the way out of a loop
@@ -213,6 +214,7 @@ func (r *Region) Optimize(t *Target) bool {
 		r.Simplify()
 	}
 	r.MergePhis()
+	r.Bits()
 	if r.mirrored {
 		r.Reach()
 	} else {

@@ -31,10 +31,11 @@ type Value struct {
 	Home   int // place in memory: a variable's, or from NumVars on a private one; -1: none
 	Stored bool
 
-	Near  bool  // near an address of a mirror wherever it is used: see Reach
-	Quiet bool  // a comparison that leaves fflags as its third operand has them
-	Cell  *Cell // of a group
-	Alone bool  // a group of one access, which follows
+	Masked bool  // a comparison with zero of the bits that Imm has: see Bits
+	Near   bool  // near an address of a mirror wherever it is used: see Reach
+	Quiet  bool  // a comparison that leaves fflags as its third operand has them
+	Cell   *Cell // of a group
+	Alone  bool  // a group of one access, which follows
 
 	id      int
 	pos     int
