@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	maxInlined  = 6  // calls deep
+	maxInlined  = 20 // calls deep
 	maxCallee   = 40 // instructions of what is called
 	minStraight = 64 // instructions of a region without a loop
 )
