@@ -54,6 +54,9 @@ var (
 // Places is where Writable is in guest memory, in order: for a device to which the memory itself is the request. Not to be kept.
 func (c *Chain) Places() []memory.Span { return c.writes }
 
+// Bytes is the length of both parts together, as taken from the ring.
+func (c *Chain) Bytes() uint64 { return c.bytes }
+
 func (c *Chain) reset() {
 	// The backing arrays stay: what they still point to is guest memory, nothing the collector holds for them.
 	c.Readable, c.Writable = c.Readable[:0], c.Writable[:0]

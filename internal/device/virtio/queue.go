@@ -27,6 +27,7 @@ type ring interface {
 type Queue struct {
 	index  int
 	size   uint16
+	asks   bool // next may write where it wants to be notified: the event index
 	signal *signals
 	code   *memory.CodeMap
 	rings  []memory.Span // what the device writes of the rings
@@ -56,7 +57,7 @@ func newQueue(ram *memory.RAM, index int, cfg QueueConfig, features uint64, s *s
 	if err != nil {
 		return nil, fmt.Errorf("virtio: queue %d: %w", index, err)
 	}
-	q := &Queue{index: index, size: cfg.Size, signal: s, code: ram.Code(), ring: r}
+	q := &Queue{index: index, size: cfg.Size, asks: features&FeatureEventIdx != 0, signal: s, code: ram.Code(), ring: r}
 	q.free.Poison = func(c *Chain) { *c = Chain{id: 0xdead} } // no buffers
 	if features&FeatureRingPacked != 0 {
 		q.rings = []memory.Span{{At: cfg.Desc, N: uint64(cfg.Size) * descSize}, {At: cfg.Device, N: 4}}
@@ -89,20 +90,24 @@ func (q *Queue) Next() (*Chain, bool) {
 	return q.next()
 }
 
-// Take is Next for as many chains as there are, up to len(into), and returns how many. Fewer than len(into) means that the driver will notify about
-// the next one, as with Next.
-func (q *Queue) Take(into []*Chain) int {
-	n := 0
-	q.mu.Lock()
-	for ; n < len(into); n++ {
+// Lock gives the queue to its caller, for TakeLocked and DoneLocked: a device that answers at once need not lock it for either. Everybody else waits, so what
+// is done meanwhile is to be short, and to call no other method of the queue. With Unlock it makes a Queue a [sync.Locker].
+func (q *Queue) Lock() { q.mu.Lock() }
+
+// Unlock ends what Lock began.
+func (q *Queue) Unlock() { q.mu.Unlock() }
+
+// TakeLocked is Next for as many chains as there are, up to len(into), and returns how many. Fewer than len(into) means that the driver will notify about
+// the next one, as with Next. Precondition: the queue is locked.
+func (q *Queue) TakeLocked(into []*Chain) int {
+	for n := range into {
 		c, ok := q.next()
 		if !ok {
-			break
+			return n
 		}
 		into[n] = c
 	}
-	q.mu.Unlock()
-	return n
+	return len(into)
 }
 
 // next is Next with mu held.
@@ -117,7 +122,9 @@ func (q *Queue) next() (*Chain, bool) {
 		return c, true
 	}
 	q.free.Put(c)
-	q.noteRings() // it may have asked for a notification
+	if q.asks {
+		q.noteRings()
+	}
 	if err != nil {
 		q.stopped = true
 		q.signal.NeedsReset(fmt.Errorf("queue %d: %w", q.index, err))
@@ -143,28 +150,35 @@ type Used struct {
 
 // DoneAll is Done for several chains, in their order, with one interrupt at most.
 func (q *Queue) DoneAll(used []Used) {
+	q.mu.Lock()
+	q.DoneLocked(used)
+	q.mu.Unlock()
+}
+
+// DoneLocked is DoneAll. Precondition: the queue is locked.
+func (q *Queue) DoneLocked(used []Used) {
 	if len(used) == 0 {
 		return
 	}
-	for i := range used {
-		q.code.NoteAll(used[i].Chain.writes)
-	}
-	q.mu.Lock()
-	interrupt := false
-	if !q.stopped {
+	if q.stopped {
+		// What was written before it was stopped is to be known all the same.
 		for i := range used {
-			q.ring.put(used[i].Chain, used[i].Written)
+			q.code.NoteAll(used[i].Chain.writes)
+			q.free.Put(used[i].Chain)
 		}
-		interrupt = q.ring.publish()
-		q.noteRings()
+		return
 	}
 	for i := range used {
-		q.free.Put(used[i].Chain)
+		c := used[i].Chain
+		q.code.NoteAll(c.writes)
+		q.ring.put(c, used[i].Written)
+		q.free.Put(c)
 	}
+	interrupt := q.ring.publish()
+	q.noteRings()
 	if interrupt {
 		q.signal.queueInterrupt(q.index) // before unlocking: a queue that is stopped does not interrupt
 	}
-	q.mu.Unlock()
 }
 
 // noteRings notes what the device writes of the rings.
