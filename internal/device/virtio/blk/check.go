@@ -6,10 +6,17 @@ package blk
 type rule struct {
 	out, in    uint64 // the bits that a length may not have: of the data for the device, for the driver
 	position   Sector // the bits that a position has: none where there is none
-	align      Sector // the bits that a position and a number of sectors may not have
+	never      Sector // the bits that neither a position nor a number of sectors may have: those inside a block, and farOff
 	capacity   Sector // where the last one ends
 	pass, fail status // how a request ends that keeps to this, and one that does not
 }
+
+// A disk's size in bytes has 63 bits. So a position with one of the bits of farOff is on none, the sum of two without does not overflow, and a capacity less such a sum
+// has bit 63 where the sum is larger.
+const (
+	farOff   = ^(Sector(1)<<(63-sectorShift) - 1)
+	anywhere = Sector(1) << 62 // a capacity that is never reached
+)
 
 // rules are those of a disk and a driver, from DRIVER_OK to reset.
 type rules [numKinds]rule
@@ -24,11 +31,11 @@ func newRules(d *Device, features uint64) (r rules) {
 	const none = ^uint64(0)
 	for typ := range r {
 		k, to := &kinds[typ], &r[typ]
-		*to = rule{out: none, in: none, capacity: ^Sector(0), fail: statusIOErr}
+		*to = rule{out: none, in: none, capacity: anywhere, fail: statusIOErr}
 		allowed := uint64(0)
 		if k.onSectors {
 			allowed = block - 1
-			to.position, to.align, to.capacity = ^Sector(0), Sector(block>>sectorShift-1), d.capacity
+			to.position, to.never, to.capacity = ^Sector(0), Sector(block>>sectorShift-1)|farOff, d.capacity
 		}
 		if k.out {
 			to.out = allowed
@@ -53,28 +60,29 @@ func (r *rules) check(typ uint32, at Sector, out, in uint64) status {
 		return statusUnsup
 	}
 	k := &r[typ]
-	if out&k.out|in&k.in != 0 || !k.place(at&k.position, Sector((out+in)>>sectorShift)) {
-		return k.fail
+	st := k.pass
+	if out&k.out|in&k.in|uint64(k.misplaced(at&k.position, Sector((out+in)>>sectorShift))) != 0 {
+		st = k.fail
 	}
-	return k.pass
+	return st
 }
 
-// place says whether n sectors from at are whole logical blocks inside the disk.
-func (k *rule) place(at, n Sector) bool {
-	return (at|n)&k.align == 0 && n <= k.capacity && at <= k.capacity-n
+// misplaced is 0 where n sectors from at are whole logical blocks inside the disk. There is one comparison for all that can be wrong, not one for each.
+func (k *rule) misplaced(at, n Sector) Sector {
+	return (at|n)&k.never | (k.capacity-at-n)>>63
 }
 
 // Checks has the check pass judgement on n reads of a logical block each, one of which in sixteen is past the end, and returns how many it refused. It is for
 // benchmarks, which cannot see a request by itself.
 func (d *Device) Checks(n int) (refused int) {
 	r := newRules(d, d.offered)
-	step := Sector(d.block >> sectorShift)
-	for i := range n {
-		at := step * Sector(i%16)
-		if i%16 == 15 {
-			at = d.capacity
-		}
-		if r.check(typeIn, at, 0, uint64(d.block)) != statusOK {
+	var positions [16]Sector
+	for i := range positions {
+		positions[i] = Sector(d.block>>sectorShift) * Sector(i)
+	}
+	positions[15] = d.capacity
+	for i := range uint(n) {
+		if r.check(typeIn, positions[i%16], 0, uint64(d.block)) != statusOK {
 			refused++
 		}
 	}

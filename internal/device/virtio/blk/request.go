@@ -240,7 +240,7 @@ func (s *session) parseSegments(r *request, w *scratch, most int, limit Sector, 
 	for i := range segments {
 		b := data[i*segmentSize:]
 		at, n := Sector(binary.LittleEndian.Uint64(b)), Sector(binary.LittleEndian.Uint32(b[8:]))
-		if n > limit || !s.rules[typeOut].place(at, n) {
+		if n > limit || s.rules[typeOut].misplaced(at, n) != 0 {
 			return nil, invalid
 		}
 		segments[i] = segment{at.bytes(), n.bytes(), binary.LittleEndian.Uint32(b[12:])}
