@@ -13,9 +13,10 @@ import (
 
 // ring is one ring format over guest memory. Calls are made with Queue.mu held.
 type ring interface {
-	// next fills c from the next available chain; ok is false where there is none, and then notifications are on. An error
-	// means the driver broke the rules; c may be half filled.
-	next(c *Chain) (ok bool, err error)
+	// ready says whether there is an available chain; where there is none notifications are on. An error means the driver broke the rules.
+	ready() (ok bool, err error)
+	// next fills c from the available chain of which ready has told. After an error c may be half filled.
+	next(c *Chain) error
 	// put puts a chain on the used ring, where the driver may see it from then on, or from publish on.
 	put(c *Chain, written uint32)
 	// publish makes all that was put visible and says whether the driver wants an interrupt for it. The last thing that it or put has written was by an
@@ -115,13 +116,15 @@ func (q *Queue) next() (*Chain, bool) {
 	if q.stopped {
 		return nil, false
 	}
-	c := q.free.Get()
-	c.reset()
-	ok, err := q.ring.next(c)
-	if ok && err == nil {
-		return c, true
+	ok, err := q.ring.ready()
+	if ok {
+		c := q.free.Get()
+		c.reset()
+		if err = q.ring.next(c); err == nil {
+			return c, true
+		}
+		q.free.Put(c)
 	}
-	q.free.Put(c)
 	if q.asks {
 		q.noteRings()
 	}

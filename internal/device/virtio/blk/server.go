@@ -166,7 +166,11 @@ func (v *server) start(hart bool) {
 	case hart && v.budget > 0:
 		v.budget -= int(j.bytes) + nowRequest
 		if j.runNow(s) {
-			v.used = append(v.used, j.used...)
+			if len(v.used) == 0 {
+				v.used, j.used = j.used, v.used
+			} else {
+				v.used = append(v.used, j.used...)
+			}
 			j.reset()
 			return
 		}
