@@ -75,7 +75,7 @@ func (c *Chain) add(ram *memory.RAM, addr uint64, n uint32, flags uint16) error 
 	}
 	b, err := ram.Slice(memory.GPA(addr), uint64(n))
 	if err != nil {
-		return fmt.Errorf("virtio: a descriptor names memory that is not there: %w", err)
+		return notThere(err)
 	}
 	if flags&descWrite != 0 {
 		c.Writable = append(c.Writable, b)
@@ -87,6 +87,10 @@ func (c *Chain) add(ram *memory.RAM, addr uint64, n uint32, flags uint16) error 
 	}
 	c.Readable = append(c.Readable, b)
 	return nil
+}
+
+func notThere(err error) error {
+	return fmt.Errorf("virtio: a descriptor names memory that is not there: %w", err)
 }
 
 // indirectTable is the guest memory of an indirect table (§2.7.5.3, §2.8.19), checked.

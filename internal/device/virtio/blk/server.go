@@ -41,8 +41,7 @@ type server struct {
 	rested  sync.Cond // it has ended, and nobody serves any more
 
 	chains [takeAtOnce]*virtio.Chain
-	cur    *job    // being put together
-	req    request // taken apart last
+	cur    *job // being put together
 	used   []virtio.Used
 	budget int  // bytes that a hart may still move
 	mine   *job // of the worker that serves: the last job, which it does itself behind that
@@ -143,14 +142,17 @@ func (v *server) take(hart bool) (more bool) {
 // begin makes jobs of chains and begins with them. What is done then is in used.
 func (v *server) begin(chains []*virtio.Chain, hart bool) {
 	for _, c := range chains {
-		if !v.req.parse(&v.session.rules, c) {
+		r := v.cur.room()
+		if !r.parse(&v.session.rules, c) {
 			v.session.transport.NeedsReset(errNoStatus)
 			v.used = append(v.used, virtio.Used{Chain: c})
 			continue
 		}
-		if !v.cur.add(&v.req) {
+		if !v.cur.add() {
+			next := *r // start may empty the job and leave it here
 			v.start(hart)
-			v.cur.add(&v.req)
+			*v.cur.room() = next
+			v.cur.add()
 		}
 	}
 	if len(v.cur.reqs) > 0 {
