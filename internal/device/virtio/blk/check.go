@@ -2,21 +2,17 @@ package blk
 
 // The check every request passes: one function, of values that were copied from the guest once.
 
-// rule is what holds for one type of request.
+import "math"
+
+// rule is what holds for one type of request. A disk's size in bytes has 63 bits: so what is forbidden to the lengths and the position of one that is on sectors keeps the
+// sum of position and length from overflowing, and the capacity less that sum has bit 63 where the sum is larger.
 type rule struct {
 	out, in    uint64 // the bits that a length may not have: of the data for the device, for the driver
-	position   Sector // the bits that a position has: none where there is none
-	never      Sector // the bits that neither a position nor a number of sectors may have: those inside a block, and farOff
+	at         Sector // the bits that a position may not have
 	capacity   Sector // where the last one ends
+	past       Sector // the bits that capacity less a request's end may not have: the sign, or none where there is no position
 	pass, fail status // how a request ends that keeps to this, and one that does not
 }
-
-// A disk's size in bytes has 63 bits. So a position with one of the bits of farOff is on none, the sum of two without does not overflow, and a capacity less such a sum
-// has bit 63 where the sum is larger.
-const (
-	farOff   = ^(Sector(1)<<(63-sectorShift) - 1)
-	anywhere = Sector(1) << 62 // a capacity that is never reached
-)
 
 // rules are those of a disk and a driver, from DRIVER_OK to reset.
 type rules [numKinds]rule
@@ -28,20 +24,23 @@ func newRules(d *Device, features uint64) (r rules) {
 	if features&FeatureBlkSize != 0 {
 		block = uint64(d.block)
 	}
-	const none = ^uint64(0)
+	const (
+		none = ^uint64(0)
+		sign = 1 << 63
+	)
 	for typ := range r {
 		k, to := &kinds[typ], &r[typ]
-		*to = rule{out: none, in: none, capacity: anywhere, fail: statusIOErr}
-		allowed := uint64(0)
+		*to = rule{out: none, in: none, fail: statusIOErr}
+		forbidden := uint64(0)
 		if k.onSectors {
-			allowed = block - 1
-			to.position, to.never, to.capacity = ^Sector(0), Sector(block>>sectorShift-1)|farOff, d.capacity
+			forbidden = block - 1 | sign
+			to.at, to.capacity, to.past = Sector(block>>sectorShift-1)|^Sector(math.MaxInt64>>sectorShift), d.capacity, sign
 		}
 		if k.out {
-			to.out = allowed
+			to.out = forbidden
 		}
 		if k.in {
-			to.in = allowed
+			to.in = forbidden
 		}
 		switch {
 		case !k.known || features&k.needs != k.needs:
@@ -60,20 +59,17 @@ func (r *rules) check(typ uint32, at Sector, out, in uint64) status {
 		return statusUnsup
 	}
 	k := &r[typ]
+	end := at + Sector((out+in)>>sectorShift)
+	// One comparison for all that can be wrong, not one for each.
 	st := k.pass
-	if out&k.out|in&k.in|uint64(k.misplaced(at&k.position, Sector((out+in)>>sectorShift))) != 0 {
+	if out&k.out|in&k.in|uint64(at&k.at|(k.capacity-end)&k.past) != 0 {
 		st = k.fail
 	}
 	return st
 }
 
-// misplaced is 0 where n sectors from at are whole logical blocks inside the disk. There is one comparison for all that can be wrong, not one for each.
-func (k *rule) misplaced(at, n Sector) Sector {
-	return (at|n)&k.never | (k.capacity-at-n)>>63
-}
-
-// Checks has the check pass judgement on n reads of a logical block each, one of which in sixteen is past the end, and returns how many it refused. It is for
-// benchmarks, which cannot see a request by itself.
+// Checks has the check pass judgement on n reads of a logical block each, a multiple of 16, one of which in sixteen is past the end, and returns how many it refused. It
+// is for benchmarks, which cannot see a request by itself.
 func (d *Device) Checks(n int) (refused int) {
 	r := newRules(d, d.offered)
 	var positions [16]Sector
@@ -81,9 +77,12 @@ func (d *Device) Checks(n int) (refused int) {
 		positions[i] = Sector(d.block>>sectorShift) * Sector(i)
 	}
 	positions[15] = d.capacity
-	for i := range uint(n) {
-		if r.check(typeIn, positions[i%16], 0, uint64(d.block)) != statusOK {
-			refused++
+	length := uint64(d.block)
+	for range n / len(positions) {
+		for i := range positions {
+			if r.check(typeIn, positions[i], 0, length) != statusOK {
+				refused++
+			}
 		}
 	}
 	return refused

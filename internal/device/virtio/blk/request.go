@@ -251,7 +251,7 @@ func (s *session) parseSegments(r *request, w *scratch, most int, limit Sector, 
 	for i := range segments {
 		b := data[i*segmentSize:]
 		at, n := Sector(binary.LittleEndian.Uint64(b)), Sector(binary.LittleEndian.Uint32(b[8:]))
-		if n > limit || s.rules[typeOut].misplaced(at, n) != 0 {
+		if n > limit || s.rules.check(typeOut, at, uint64(n.bytes()), 0) != statusOK {
 			return nil, invalid
 		}
 		segments[i] = segment{at.bytes(), n.bytes(), binary.LittleEndian.Uint32(b[12:])}
