@@ -33,7 +33,7 @@ type Queue struct {
 	code   *memory.CodeMap
 	rings  []memory.Span // what the device writes of the rings
 
-	mu      sync.Mutex // taken inside the transport's and the device's mutexes; signals.mu is taken inside it
+	mu      sync.Mutex // taken inside the transport's and the device's mutexes; signals.mu is taken inside it, and what a device takes between Lock and Unlock
 	ring    ring
 	free    alloc.Pool[Chain] // chains the device has returned
 	stopped bool              // reset or broken: the rings are not touched any more

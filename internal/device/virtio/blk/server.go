@@ -34,9 +34,9 @@ type server struct {
 	passed  atomic.Bool // pass is on its way to a worker
 	pass    *job        // has no requests: it stands for the whole queue
 
-	// With the queue locked, which is taken inside the transport's mutex at a reset, and inside of which the pacer's and the backlog's are:
-	serving bool // somebody does, to whom the rest belongs
-	again   bool // and may not have seen all that the ring holds
+	// Guarded by the queue's lock, inside of which the pacer's and the backlog's are taken, and which is taken inside the transport's at a reset.
+	serving bool // somebody does, and has what follows for himself
+	again   bool // who serves may not have seen all that the ring holds
 	ended   bool
 	rested  sync.Cond // it has ended, and nobody serves any more
 
