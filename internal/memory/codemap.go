@@ -156,11 +156,16 @@ type Span struct {
 
 // NoteAll is Note for what has been written to several places.
 func (c *CodeMap) NoteAll(written []Span) {
+	if *c.idle {
+		return
+	}
 	if c.loud.Load() != 0 {
 		c.order()
 	}
 	for _, w := range written {
-		c.note(w.At, w.N)
+		if !c.unasked(uint64(w.At-c.base), w.N) {
+			c.note(w.At, w.N)
+		}
 	}
 }
 

@@ -51,6 +51,12 @@ func (c *CodeMap) quiet(off uint64) bool {
 	return (uint32(*(*uint16)(unsafe.Add(c.first, off>>PageShift)))|l)&(uint32(PageAsked)|uint32(PageAsked)<<8) == 0
 }
 
+// unasked says that n bytes at an offset in RAM are of no interest to anybody, where that takes one look: they are a page's worth at most. It is behind the barrier.
+func (c *CodeMap) unasked(off, n uint64) bool {
+	i := off >> PageShift
+	return n <= PageSize && i < c.pages && uint32(*(*uint16)(unsafe.Add(c.first, i)))&(uint32(PageAsked)|uint32(PageAsked)<<8) == 0
+}
+
 // order is the barrier of a loud writer between its bytes and its look.
 func (c *CodeMap) order() {
 	if c.writes.Add(1)%quietAfter != 0 { // the addition is a full barrier

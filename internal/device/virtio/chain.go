@@ -54,6 +54,9 @@ var (
 // Places is where Writable is in guest memory, in order: for a device to which the memory itself is the request. Not to be kept.
 func (c *Chain) Places() []memory.Span { return c.writes }
 
+// Bytes is the length of both parts together, as taken from the ring.
+func (c *Chain) Bytes() uint64 { return c.bytes }
+
 func (c *Chain) reset() {
 	// The backing arrays stay: what they still point to is guest memory, nothing the collector holds for them.
 	c.Readable, c.Writable = c.Readable[:0], c.Writable[:0]
@@ -72,7 +75,7 @@ func (c *Chain) add(ram *memory.RAM, addr uint64, n uint32, flags uint16) error 
 	}
 	b, err := ram.Slice(memory.GPA(addr), uint64(n))
 	if err != nil {
-		return fmt.Errorf("virtio: a descriptor names memory that is not there: %w", err)
+		return notThere(err)
 	}
 	if flags&descWrite != 0 {
 		c.Writable = append(c.Writable, b)
@@ -84,6 +87,10 @@ func (c *Chain) add(ram *memory.RAM, addr uint64, n uint32, flags uint16) error 
 	}
 	c.Readable = append(c.Readable, b)
 	return nil
+}
+
+func notThere(err error) error {
+	return fmt.Errorf("virtio: a descriptor names memory that is not there: %w", err)
 }
 
 // indirectTable is the guest memory of an indirect table (§2.7.5.3, §2.8.19), checked.

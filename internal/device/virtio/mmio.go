@@ -103,6 +103,11 @@ func (m *MMIO) Load(off uint64, size int) uint64 {
 	if off == mmioInterrupt && size == 4 {
 		return uint64(m.e.signals.pending())
 	}
+	return m.load(off, size)
+}
+
+// load is of the registers that take the mutex.
+func (m *MMIO) load(off uint64, size int) uint64 {
 	m.e.mu.Lock()
 	defer m.e.mu.Unlock()
 	if off >= mmioConfig {
@@ -126,6 +131,11 @@ func (m *MMIO) Store(off uint64, size int, v uint64) {
 			return
 		}
 	}
+	m.store(off, size, v)
+}
+
+// store is of the registers that take the mutex.
+func (m *MMIO) store(off uint64, size int, v uint64) {
 	m.e.mu.Lock()
 	defer m.e.mu.Unlock()
 	if off >= mmioConfig {

@@ -4,6 +4,7 @@ package virtio
 // a descriptor, compared with each side's wrap counter, say whose turn it is.
 
 import (
+	"encoding/binary"
 	"errors"
 
 	"github.com/vmproject/vm/internal/memory"
@@ -35,6 +36,7 @@ type packedRing struct {
 	availWrap bool
 	usedPos   uint16 // where the next used descriptor goes
 	usedWrap  bool
+	first     uint32 // id and flags of the next descriptor, as ready has read them
 	inFlight  uint16 // descriptors taken and not yet used
 	moved     uint16 // descriptors used since the driver was asked last whether it wants an interrupt
 }
@@ -67,25 +69,26 @@ func (r *packedRing) available(flags uint16) bool {
 	return (flags&packedAvail != 0) == r.availWrap && (flags&packedUsed != 0) != r.availWrap
 }
 
-func (r *packedRing) next(c *Chain) (bool, error) {
+func (r *packedRing) ready() (bool, error) {
 	head := int(r.availPos) * descSize
-	w := r.desc.load32(head + packedIDFlags)
-	if !r.available(uint16(w >> 16)) {
-		if !r.eventIdx {
-			return false, nil // notifications were never turned off
-		}
-		event := uint32(r.availPos) | eventDesc<<16
-		if r.availWrap {
-			event |= eventWrap
-		}
-		r.device.store32(0, event)
-		// The driver may have added a buffer, and found notifications off, before it could see the request.
-		if w = r.desc.load32(head + packedIDFlags); !r.available(uint16(w >> 16)) {
-			return false, nil
-		}
+	r.first = r.desc.load32(head + packedIDFlags)
+	if r.available(uint16(r.first >> 16)) {
+		return true, nil
 	}
-	return true, r.walk(c, w)
+	if !r.eventIdx {
+		return false, nil // notifications were never turned off
+	}
+	event := uint32(r.availPos) | eventDesc<<16
+	if r.availWrap {
+		event |= eventWrap
+	}
+	r.device.store32(0, event)
+	// The driver may have added a buffer, and found notifications off, before it could see the request.
+	r.first = r.desc.load32(head + packedIDFlags)
+	return r.available(uint16(r.first >> 16)), nil
 }
+
+func (r *packedRing) next(c *Chain) error { return r.walk(c, r.first) }
 
 // walk takes the chain whose first descriptor is at availPos and has id and flags w. The acquiring load of w covers the rest of
 // the chain, which the driver wrote before it (§2.8.6).
@@ -95,8 +98,8 @@ func (r *packedRing) walk(c *Chain, w uint32) error {
 			// A driver that offers slots again before the device has used them, or a chain as long as the ring that goes on.
 			return errLoop
 		}
-		d := int(r.availPos) * descSize
-		addr, length, flags := r.desc.get64(d), r.desc.get32(d+packedLen), uint16(w>>16)
+		d := r.desc.descriptor(int(r.availPos))
+		addr, length, flags := binary.LittleEndian.Uint64(d[0:]), binary.LittleEndian.Uint32(d[packedLen:]), uint16(w>>16)
 		r.availPos++
 		if r.availPos == r.size {
 			r.availPos, r.availWrap = 0, !r.availWrap
@@ -130,8 +133,9 @@ func (r *packedRing) table(c *Chain, addr uint64, length uint32) error {
 		return err
 	}
 	table := area(t)
-	for d := 0; d < len(table); d += descSize {
-		a, n, flags := table.get64(d), table.get32(d+packedLen), table.get16(d+packedIDFlags+2)
+	for i := range len(table) / descSize {
+		d := table.descriptor(i)
+		a, n, flags := binary.LittleEndian.Uint64(d[0:]), binary.LittleEndian.Uint32(d[packedLen:]), binary.LittleEndian.Uint16(d[packedIDFlags+2:])
 		if flags&descIndirect != 0 {
 			return errIndirectTwice
 		}

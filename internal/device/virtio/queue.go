@@ -13,9 +13,10 @@ import (
 
 // ring is one ring format over guest memory. Calls are made with Queue.mu held.
 type ring interface {
-	// next fills c from the next available chain; ok is false where there is none, and then notifications are on. An error
-	// means the driver broke the rules; c may be half filled.
-	next(c *Chain) (ok bool, err error)
+	// ready says whether there is an available chain; where there is none notifications are on. An error means the driver broke the rules.
+	ready() (ok bool, err error)
+	// next fills c from the available chain of which ready has told. After an error c may be half filled.
+	next(c *Chain) error
 	// put puts a chain on the used ring, where the driver may see it from then on, or from publish on.
 	put(c *Chain, written uint32)
 	// publish makes all that was put visible and says whether the driver wants an interrupt for it. The last thing that it or put has written was by an
@@ -27,11 +28,12 @@ type ring interface {
 type Queue struct {
 	index  int
 	size   uint16
+	asks   bool // next may write where it wants to be notified: the event index
 	signal *signals
 	code   *memory.CodeMap
 	rings  []memory.Span // what the device writes of the rings
 
-	mu      sync.Mutex // taken inside the transport's and the device's mutexes; signals.mu is taken inside it
+	mu      sync.Mutex // taken inside the transport's and the device's mutexes; signals.mu is taken inside it, and what a device takes between Lock and Unlock
 	ring    ring
 	free    alloc.Pool[Chain] // chains the device has returned
 	stopped bool              // reset or broken: the rings are not touched any more
@@ -56,7 +58,7 @@ func newQueue(ram *memory.RAM, index int, cfg QueueConfig, features uint64, s *s
 	if err != nil {
 		return nil, fmt.Errorf("virtio: queue %d: %w", index, err)
 	}
-	q := &Queue{index: index, size: cfg.Size, signal: s, code: ram.Code(), ring: r}
+	q := &Queue{index: index, size: cfg.Size, asks: features&FeatureEventIdx != 0, signal: s, code: ram.Code(), ring: r}
 	q.free.Poison = func(c *Chain) { *c = Chain{id: 0xdead} } // no buffers
 	if features&FeatureRingPacked != 0 {
 		q.rings = []memory.Span{{At: cfg.Desc, N: uint64(cfg.Size) * descSize}, {At: cfg.Device, N: 4}}
@@ -89,20 +91,24 @@ func (q *Queue) Next() (*Chain, bool) {
 	return q.next()
 }
 
-// Take is Next for as many chains as there are, up to len(into), and returns how many. Fewer than len(into) means that the driver will notify about
-// the next one, as with Next.
-func (q *Queue) Take(into []*Chain) int {
-	n := 0
-	q.mu.Lock()
-	for ; n < len(into); n++ {
+// Lock gives the queue to its caller, for TakeLocked and DoneLocked: a device that answers at once need not lock it for either. Everybody else waits, so what
+// is done meanwhile is to be short, and to call no other method of the queue. With Unlock it makes a Queue a [sync.Locker].
+func (q *Queue) Lock() { q.mu.Lock() }
+
+// Unlock ends what Lock began.
+func (q *Queue) Unlock() { q.mu.Unlock() }
+
+// TakeLocked is Next for as many chains as there are, up to len(into), and returns how many. Fewer than len(into) means that the driver will notify about
+// the next one, as with Next. Precondition: the queue is locked.
+func (q *Queue) TakeLocked(into []*Chain) int {
+	for n := range into {
 		c, ok := q.next()
 		if !ok {
-			break
+			return n
 		}
 		into[n] = c
 	}
-	q.mu.Unlock()
-	return n
+	return len(into)
 }
 
 // next is Next with mu held.
@@ -110,14 +116,18 @@ func (q *Queue) next() (*Chain, bool) {
 	if q.stopped {
 		return nil, false
 	}
-	c := q.free.Get()
-	c.reset()
-	ok, err := q.ring.next(c)
-	if ok && err == nil {
-		return c, true
+	ok, err := q.ring.ready()
+	if ok {
+		c := q.free.Get()
+		c.reset()
+		if err = q.ring.next(c); err == nil {
+			return c, true
+		}
+		q.free.Put(c)
 	}
-	q.free.Put(c)
-	q.noteRings() // it may have asked for a notification
+	if q.asks {
+		q.noteRings()
+	}
 	if err != nil {
 		q.stopped = true
 		q.signal.NeedsReset(fmt.Errorf("queue %d: %w", q.index, err))
@@ -143,28 +153,35 @@ type Used struct {
 
 // DoneAll is Done for several chains, in their order, with one interrupt at most.
 func (q *Queue) DoneAll(used []Used) {
+	q.mu.Lock()
+	q.DoneLocked(used)
+	q.mu.Unlock()
+}
+
+// DoneLocked is DoneAll. Precondition: the queue is locked.
+func (q *Queue) DoneLocked(used []Used) {
 	if len(used) == 0 {
 		return
 	}
-	for i := range used {
-		q.code.NoteAll(used[i].Chain.writes)
-	}
-	q.mu.Lock()
-	interrupt := false
-	if !q.stopped {
+	if q.stopped {
+		// What was written before it was stopped is to be known all the same.
 		for i := range used {
-			q.ring.put(used[i].Chain, used[i].Written)
+			q.code.NoteAll(used[i].Chain.writes)
+			q.free.Put(used[i].Chain)
 		}
-		interrupt = q.ring.publish()
-		q.noteRings()
+		return
 	}
 	for i := range used {
-		q.free.Put(used[i].Chain)
+		c := used[i].Chain
+		q.code.NoteAll(c.writes)
+		q.ring.put(c, used[i].Written)
+		q.free.Put(c)
 	}
+	interrupt := q.ring.publish()
+	q.noteRings()
 	if interrupt {
 		q.signal.queueInterrupt(q.index) // before unlocking: a queue that is stopped does not interrupt
 	}
-	q.mu.Unlock()
 }
 
 // noteRings notes what the device writes of the rings.

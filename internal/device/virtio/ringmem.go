@@ -49,11 +49,13 @@ func (a area) store16(off int, v uint16) {
 	fence()
 }
 
-// get16, get32 and get64 are plain little-endian loads, put32 a plain store.
+// get16 and get32 are plain little-endian loads, put32 a plain store.
 func (a area) get16(off int) uint16    { return binary.LittleEndian.Uint16(a[off:]) }
 func (a area) get32(off int) uint32    { return binary.LittleEndian.Uint32(a[off:]) }
-func (a area) get64(off int) uint64    { return binary.LittleEndian.Uint64(a[off:]) }
 func (a area) put32(off int, v uint32) { binary.LittleEndian.PutUint32(a[off:], v) }
+
+// descriptor is the one with number i: one check of the range for all its fields.
+func (a area) descriptor(i int) *[descSize]byte { return (*[descSize]byte)(a[i*descSize:]) }
 
 // fence orders what came before against any atomic load that follows. A read-modify-write is a full barrier on amd64. On arm64
 // it releases what came before it, and a following acquiring load does not move above a release. The word is nobody's: only

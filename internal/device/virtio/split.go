@@ -3,6 +3,7 @@ package virtio
 // The split ring (virtio 1.3 §2.7): a descriptor table, an available ring the driver writes, a used ring the device writes.
 
 import (
+	"encoding/binary"
 	"errors"
 
 	"github.com/vmproject/vm/internal/memory"
@@ -62,19 +63,21 @@ func newSplitRing(ram *memory.RAM, cfg QueueConfig, features uint64) (ring, erro
 	return r, nil
 }
 
-func (r *splitRing) next(c *Chain) (bool, error) {
-	if r.nextAvail == r.seenAvail {
-		if ok, err := r.look(); !ok {
-			return false, err
-		}
+func (r *splitRing) ready() (bool, error) {
+	if r.nextAvail != r.seenAvail {
+		return true, nil
 	}
+	return r.look()
+}
+
+func (r *splitRing) next(c *Chain) error {
 	head := r.avail.get16(availRing + 2*int(r.nextAvail&(r.size-1)))
 	if head >= r.size {
-		return false, errHeadRange
+		return errHeadRange
 	}
 	r.nextAvail++
 	c.id = head
-	return true, r.walk(c, head)
+	return r.walk(c, head)
 }
 
 // look reads avail.idx, and where there is nothing new asks for a notification and reads it again: the driver may have added a
@@ -107,9 +110,9 @@ func (r *splitRing) walk(c *Chain, head uint16) error {
 		if steps == n {
 			return errLoop
 		}
-		d := i * descSize
-		addr, length := table.get64(d), table.get32(d+8)
-		flags, next := table.get16(d+12), int(table.get16(d+14))
+		d := table.descriptor(i)
+		addr, length := binary.LittleEndian.Uint64(d[0:]), binary.LittleEndian.Uint32(d[8:])
+		flags, next := binary.LittleEndian.Uint16(d[12:]), int(binary.LittleEndian.Uint16(d[14:]))
 		if flags&descIndirect != 0 {
 			switch {
 			case inside:

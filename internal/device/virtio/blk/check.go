@@ -2,12 +2,15 @@ package blk
 
 // The check every request passes: one function, of values that were copied from the guest once.
 
-// rule is what holds for one type of request.
+import "math"
+
+// rule is what holds for one type of request. A disk's size in bytes has 63 bits: so what is forbidden to the lengths and the position of one that is on sectors keeps the
+// sum of position and length from overflowing, and the capacity less that sum has bit 63 where the sum is larger.
 type rule struct {
 	out, in    uint64 // the bits that a length may not have: of the data for the device, for the driver
-	position   Sector // the bits that a position has: none where there is none
-	align      Sector // the bits that a position and a number of sectors may not have
+	at         Sector // the bits that a position may not have
 	capacity   Sector // where the last one ends
+	past       Sector // the bits that capacity less a request's end may not have: the sign, or none where there is no position
 	pass, fail status // how a request ends that keeps to this, and one that does not
 }
 
@@ -21,20 +24,23 @@ func newRules(d *Device, features uint64) (r rules) {
 	if features&FeatureBlkSize != 0 {
 		block = uint64(d.block)
 	}
-	const none = ^uint64(0)
+	const (
+		none = ^uint64(0)
+		sign = 1 << 63
+	)
 	for typ := range r {
 		k, to := &kinds[typ], &r[typ]
-		*to = rule{out: none, in: none, capacity: ^Sector(0), fail: statusIOErr}
-		allowed := uint64(0)
+		*to = rule{out: none, in: none, fail: statusIOErr}
+		forbidden := uint64(0)
 		if k.onSectors {
-			allowed = block - 1
-			to.position, to.align, to.capacity = ^Sector(0), Sector(block>>sectorShift-1), d.capacity
+			forbidden = block - 1 | sign
+			to.at, to.capacity, to.past = Sector(block>>sectorShift-1)|^Sector(math.MaxInt64>>sectorShift), d.capacity, sign
 		}
 		if k.out {
-			to.out = allowed
+			to.out = forbidden
 		}
 		if k.in {
-			to.in = allowed
+			to.in = forbidden
 		}
 		switch {
 		case !k.known || features&k.needs != k.needs:
@@ -53,29 +59,30 @@ func (r *rules) check(typ uint32, at Sector, out, in uint64) status {
 		return statusUnsup
 	}
 	k := &r[typ]
-	if out&k.out|in&k.in != 0 || !k.place(at&k.position, Sector((out+in)>>sectorShift)) {
-		return k.fail
+	end := at + Sector((out+in)>>sectorShift)
+	// One comparison for all that can be wrong, not one for each.
+	st := k.pass
+	if out&k.out|in&k.in|uint64(at&k.at|(k.capacity-end)&k.past) != 0 {
+		st = k.fail
 	}
-	return k.pass
+	return st
 }
 
-// place says whether n sectors from at are whole logical blocks inside the disk.
-func (k *rule) place(at, n Sector) bool {
-	return (at|n)&k.align == 0 && n <= k.capacity && at <= k.capacity-n
-}
-
-// Checks has the check pass judgement on n reads of a logical block each, one of which in sixteen is past the end, and returns how many it refused. It is for
-// benchmarks, which cannot see a request by itself.
+// Checks has the check pass judgement on n reads of a logical block each, a multiple of 16, one of which in sixteen is past the end, and returns how many it refused. It
+// is for benchmarks, which cannot see a request by itself.
 func (d *Device) Checks(n int) (refused int) {
 	r := newRules(d, d.offered)
-	step := Sector(d.block >> sectorShift)
-	for i := range n {
-		at := step * Sector(i%16)
-		if i%16 == 15 {
-			at = d.capacity
-		}
-		if r.check(typeIn, at, 0, uint64(d.block)) != statusOK {
-			refused++
+	var positions [16]Sector
+	for i := range positions {
+		positions[i] = Sector(d.block>>sectorShift) * Sector(i)
+	}
+	positions[15] = d.capacity
+	length := uint64(d.block)
+	for range n / len(positions) {
+		for i := range positions {
+			if r.check(typeIn, positions[i], 0, length) != statusOK {
+				refused++
+			}
 		}
 	}
 	return refused

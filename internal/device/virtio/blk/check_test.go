@@ -1,6 +1,9 @@
 package blk
 
 import (
+	"math"
+	"math/big"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -77,6 +80,54 @@ func TestCheck(t *testing.T) {
 				t.Errorf("status %d, want %d", got, c.want)
 			}
 		})
+	}
+}
+
+// What is a read or a write of whole blocks inside the disk is said once more in numbers that do not overflow, of disks up to the largest.
+func TestCheckByNumbersWithoutEnd(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	largest := int64(math.MaxInt64 - 4095)
+	for _, size := range []int64{4096, 1 << 20, 1<<40 + 4096, largest} {
+		for _, block := range []int{512, 4096} {
+			r := newRules(newDevice(t, &hollowImage{size: size}, block), allFeatures)
+			// Something near an edge, or anything.
+			edges := []uint64{0, uint64(size), uint64(size) >> sectorShift, 1 << 54, 1 << 55, 1 << 62, 1 << 63, uint64(block), uint64(block) >> sectorShift}
+			number := func() uint64 {
+				switch rng.IntN(4) {
+				case 0:
+					return rng.Uint64() >> rng.IntN(64)
+				case 1:
+					return edges[rng.IntN(len(edges))]
+				}
+				return edges[rng.IntN(len(edges))] + uint64(rng.IntN(33)-16)*uint64(block)
+			}
+			passed := 0
+			for range 20_000 {
+				at, n := number(), number()
+				if rng.IntN(2) == 0 {
+					at = uint64(size)>>sectorShift - n>>sectorShift
+				}
+				first := new(big.Int).Lsh(new(big.Int).SetUint64(at), sectorShift)
+				end := new(big.Int).Add(first, new(big.Int).SetUint64(n))
+				want := statusIOErr
+				if n%uint64(block) == 0 && at%(uint64(block)>>sectorShift) == 0 && end.Cmp(big.NewInt(size)) <= 0 {
+					want = statusOK
+					passed++
+				}
+				if got := r.check(typeIn, Sector(at), 0, n); got != want {
+					t.Fatalf("a disk of %d bytes: status %d of %#x bytes from sector %#x, want %d", size, got, n, at, want)
+				}
+				if got := r.check(typeOut, Sector(at), n, 0); got != want {
+					t.Fatalf("a disk of %d bytes: status %d of a write of %#x bytes from sector %#x, want %d", size, got, n, at, want)
+				}
+				if got := r.check(typeFlush, Sector(at), 0, 0); got != statusOK {
+					t.Fatalf("status %d of a flush at %#x", got, at)
+				}
+			}
+			if passed < 100 {
+				t.Errorf("a disk of %d bytes in blocks of %d: %d passed", size, block, passed)
+			}
+		}
 	}
 }
 

@@ -3,7 +3,11 @@ package blk
 // Jobs: what goes to the image in one piece. A read takes in the reads of the sectors behind it that are next in the ring, a write the writes: one preadv instead
 // of several. Nothing overtakes anything inside a job, and requests that are merged never overlap.
 
-import "github.com/vmproject/vm/internal/device/virtio"
+import (
+	"slices"
+
+	"github.com/vmproject/vm/internal/device/virtio"
+)
 
 // How much becomes one job: what one preadv of package storage takes, and no more bytes than a worker moves while others could do a part of it.
 const (
@@ -29,8 +33,15 @@ func (j *job) reset() {
 	j.reqs, j.bufs, j.used = j.reqs[:0], j.bufs[:0], j.used[:0]
 }
 
-// add makes r a part of the job, if it is the first or what follows.
-func (j *job) add(r *request) bool {
+// room is where a request is put that may become a part of the job.
+func (j *job) room() *request {
+	j.reqs = slices.Grow(j.reqs, 1)
+	return &j.reqs[:len(j.reqs)+1][len(j.reqs)]
+}
+
+// add makes what is in room a part of the job, if it is the first or what follows.
+func (j *job) add() bool {
+	r := j.room()
 	data, n := r.data()
 	if len(j.reqs) > 0 {
 		first := &j.reqs[0]
@@ -55,7 +66,7 @@ func (j *job) add(r *request) bool {
 	} else {
 		j.bytes = n
 	}
-	j.reqs = append(j.reqs, *r)
+	j.reqs = j.reqs[:len(j.reqs)+1]
 	j.behind = r.sector + Sector(n>>sectorShift)
 	return true
 }

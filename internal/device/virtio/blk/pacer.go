@@ -12,7 +12,7 @@ type pacer struct {
 	session *session
 	wake    chan struct{} // capacity 1: a job is held
 
-	mu   sync.Mutex // taken inside a server's; limiter.mu is taken inside it
+	mu   sync.Mutex // taken inside a queue's lock; limiter.mu is taken inside it
 	held [directions][]*job
 }
 

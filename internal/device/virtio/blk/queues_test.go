@@ -114,22 +114,23 @@ func TestNeighboursBecomeOne(t *testing.T) {
 // A job is bounded in buffers and in bytes.
 func TestMergingIsBounded(t *testing.T) {
 	var j job
-	read := func(at Sector, bufs, n int) *request {
-		r := &request{typ: typeIn, sector: at, inLen: uint64(bufs * n)}
+	add := func(at Sector, bufs, n int) bool {
+		r := request{typ: typeIn, sector: at, inLen: uint64(bufs * n)}
 		for range bufs {
 			r.in = append(r.in, make([]byte, n))
 		}
-		return r
+		*j.room() = r
+		return j.add()
 	}
-	if !j.add(read(0, 200, 512)) || j.add(read(200, 57, 512)) || !j.add(read(200, 56, 512)) || j.add(read(256, 1, 512)) {
+	if !add(0, 200, 512) || add(200, 57, 512) || !add(200, 56, 512) || add(256, 1, 512) {
 		t.Errorf("%d requests of %d buffers became one", len(j.reqs), len(j.bufs))
 	}
 	j.reset()
-	if !j.add(read(0, 1, mergeBytes-512)) || j.add(read(mergeBytes/512-1, 1, 1024)) || !j.add(read(mergeBytes/512-1, 1, 512)) || j.bytes != mergeBytes {
+	if !add(0, 1, mergeBytes-512) || add(mergeBytes/512-1, 1, 1024) || !add(mergeBytes/512-1, 1, 512) || j.bytes != mergeBytes {
 		t.Errorf("%d bytes became one", j.bytes)
 	}
 	j.reset()
-	if !j.add(read(0, 1, 4*mergeBytes)) {
+	if !add(0, 1, 4*mergeBytes) {
 		t.Error("a request by itself is refused")
 	}
 }

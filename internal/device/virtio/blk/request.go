@@ -108,11 +108,17 @@ func (r *request) parseStatus(c *virtio.Chain) {
 	r.inLen = total(r.in)
 }
 
-// parseHeader splits the header from the data behind it; the driver may cut both anywhere (§2.7.4.1).
+// parseHeader splits the header from the data behind it; the driver may cut both anywhere (§2.7.4.1), and seldom does.
 func (r *request) parseHeader(c *virtio.Chain) bool {
+	r.out = c.Readable
+	if len(r.out) > 0 && len(r.out[0]) == headerSize {
+		r.takeHeader((*[headerSize]byte)(r.out[0]))
+		r.out = r.out[1:]
+		r.outLen = total(r.out)
+		return true
+	}
 	var h [headerSize]byte
 	n := 0
-	r.out = c.Readable
 	for n < headerSize && len(r.out) > 0 {
 		m := copy(h[n:], r.out[0])
 		if n += m; m == len(r.out[0]) {
@@ -121,10 +127,15 @@ func (r *request) parseHeader(c *virtio.Chain) bool {
 			r.out[0] = r.out[0][m:]
 		}
 	}
+	r.takeHeader(&h)
 	r.outLen = total(r.out)
+	return n == headerSize
+}
+
+// takeHeader reads each field once.
+func (r *request) takeHeader(h *[headerSize]byte) {
 	r.typ = binary.LittleEndian.Uint32(h[0:])
 	r.sector = Sector(binary.LittleEndian.Uint64(h[8:]))
-	return n == headerSize
 }
 
 func total(bufs [][]byte) uint64 {
@@ -240,7 +251,7 @@ func (s *session) parseSegments(r *request, w *scratch, most int, limit Sector, 
 	for i := range segments {
 		b := data[i*segmentSize:]
 		at, n := Sector(binary.LittleEndian.Uint64(b)), Sector(binary.LittleEndian.Uint32(b[8:]))
-		if n > limit || !s.rules[typeOut].place(at, n) {
+		if n > limit || s.rules.check(typeOut, at, uint64(n.bytes()), 0) != statusOK {
 			return nil, invalid
 		}
 		segments[i] = segment{at.bytes(), n.bytes(), binary.LittleEndian.Uint32(b[12:])}

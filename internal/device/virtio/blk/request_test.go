@@ -106,12 +106,11 @@ func chain(rng *rand.Rand, out []byte, in []byte) *virtio.Chain {
 // serve carries out one request as a worker does.
 func serve(d *Device, features uint64, c *virtio.Chain) uint32 {
 	s := &session{dev: d, features: features, rules: newRules(d, features)}
-	var r request
-	if !r.parse(&s.rules, c) {
+	var j job
+	if !j.room().parse(&s.rules, c) {
 		panic("no status")
 	}
-	var j job
-	j.add(&r)
+	j.add()
 	j.run(s, new(scratch))
 	return j.used[0].Written
 }

@@ -5,6 +5,9 @@ package blk
 // says. Where the image serves nothing at once, a hart only wakes a worker, which serves the queue in its place.
 //
 // One goroutine at a time serves a queue. Another one that is notified meanwhile leaves word, and the first looks again.
+//
+// Locked instructions are most of what a small request costs besides its bytes. So the queue's own lock guards who serves it, too, and whoever serves keeps it from the ring
+// and back for a single request that is small; for more it is unlocked, as others have to give back what they have done.
 
 import (
 	"sync"
@@ -20,21 +23,25 @@ const (
 	// memory: no longer than a worker would take to be awake and a hart to hear of it.
 	nowBudget  = 1 << 20
 	nowRequest = 4 << 10
+	// lockedBytes is how large a chain may be that is served with the queue locked: a page and what is around it, less than a microsecond.
+	lockedBytes = 4<<10 + 512
 )
 
 // server is a queue and what it takes to serve it.
 type server struct {
 	session *session
 	queue   *virtio.Queue
-	again   atomic.Bool // the ring may hold more than whoever serves has seen
 	passed  atomic.Bool // pass is on its way to a worker
 	pass    *job        // has no requests: it stands for the whole queue
 
-	mu     sync.Mutex // held by whoever serves; no other is taken before it, but for the transport's at a reset
-	ended  bool
+	// Guarded by the queue's lock, inside of which the pacer's and the backlog's are taken, and which is taken inside the transport's at a reset.
+	serving bool // somebody does, and has what follows for himself
+	again   bool // who serves may not have seen all that the ring holds
+	ended   bool
+	rested  sync.Cond // it has ended, and nobody serves any more
+
 	chains [takeAtOnce]*virtio.Chain
-	req    request // taken apart last
-	cur    *job    // being put together
+	cur    *job // being put together
 	used   []virtio.Used
 	budget int  // bytes that a hart may still move
 	mine   *job // of the worker that serves: the last job, which it does itself behind that
@@ -42,6 +49,7 @@ type server struct {
 
 func newServer(s *session, q *virtio.Queue) *server {
 	v := &server{session: s, queue: q}
+	v.rested.L = q
 	v.pass = &job{server: v}
 	v.cur = s.newJob(v)
 	return v
@@ -49,11 +57,9 @@ func newServer(s *session, q *virtio.Queue) *server {
 
 // notified is called by a hart.
 func (v *server) notified() {
-	more := v.session.prompt == nil
-	if !more {
-		more, _ = v.serve(true)
-	}
-	if more {
+	if v.session.prompt == nil {
+		v.handOver()
+	} else if more, _ := v.serve(true); more {
 		v.handOver()
 	}
 }
@@ -74,57 +80,54 @@ func (v *server) serveAndRun(w *worker) {
 }
 
 // serve serves the queue, on a hart or not, unless somebody does. more is true where the budget was not enough; mine is what a worker is to do itself, now that
-// others can serve. Nobody else but end takes mu: whoever unlocks it has to look at again.
+// others can serve.
 func (v *server) serve(hart bool) (more bool, mine *job) {
-	for {
-		if !v.mu.TryLock() {
-			// Whoever has it looks at again when it has unlocked. If that was before the store, the lock is free.
-			v.again.Store(true)
-			if !v.mu.TryLock() {
-				return false, mine
-			}
-		}
-		if v.again.Load() {
-			v.again.Store(false)
-		}
-		v.budget, v.mine = nowBudget, mine
-		if !v.ended {
-			more = v.take(hart)
-		}
-		mine = v.mine
-		v.mu.Unlock()
-		if more || !v.again.Load() {
-			return more, mine
-		}
+	v.queue.Lock()
+	if v.serving {
+		v.again = true
+		v.queue.Unlock()
+		return false, nil
 	}
+	v.serving, v.again = true, true
+	for v.again && !more && !v.ended {
+		v.again = false
+		v.budget = nowBudget
+		more = v.take(hart)
+	}
+	mine, v.mine = v.mine, nil
+	v.serving = false
+	if v.ended {
+		v.rested.Broadcast()
+	}
+	v.queue.Unlock()
+	return more, mine
 }
 
 // end waits for whoever serves, and keeps others from it.
 func (v *server) end() {
-	v.mu.Lock()
+	v.queue.Lock()
 	v.ended = true
-	v.mu.Unlock()
+	for v.serving {
+		v.rested.Wait()
+	}
+	v.queue.Unlock()
 }
 
-// take empties the ring, or returns true when a hart has used up its budget. mu is held.
+// take empties the ring, or returns true when a hart has used up its budget. The queue is locked, and may be unlocked meanwhile.
 func (v *server) take(hart bool) (more bool) {
-	for !v.session.stopped() {
-		n := v.queue.Take(v.chains[:])
-		for _, c := range v.chains[:n] {
-			if !v.req.parse(&v.session.rules, c) {
-				v.session.transport.NeedsReset(errNoStatus)
-				v.queue.Done(c, 0)
-				continue
-			}
-			if !v.cur.add(&v.req) {
-				v.start(hart)
-				v.cur.add(&v.req)
-			}
+	for !v.ended {
+		n := v.queue.TakeLocked(v.chains[:])
+		if n == 0 {
+			return false
 		}
-		if len(v.cur.reqs) > 0 {
-			v.start(hart)
+		if n == 1 && v.chains[0].Bytes() <= lockedBytes {
+			v.begin(v.chains[:1], hart)
+		} else {
+			v.queue.Unlock()
+			v.begin(v.chains[:n], hart)
+			v.queue.Lock()
 		}
-		v.queue.DoneAll(v.used)
+		v.queue.DoneLocked(v.used)
 		v.used = v.used[:0]
 		if n < len(v.chains) {
 			return false
@@ -136,7 +139,28 @@ func (v *server) take(hart bool) (more bool) {
 	return false
 }
 
-// start begins with the job that has been put together: does it, or leaves it to somebody. mu is held.
+// begin makes jobs of chains and begins with them. What is done then is in used.
+func (v *server) begin(chains []*virtio.Chain, hart bool) {
+	for _, c := range chains {
+		r := v.cur.room()
+		if !r.parse(&v.session.rules, c) {
+			v.session.transport.NeedsReset(errNoStatus)
+			v.used = append(v.used, virtio.Used{Chain: c})
+			continue
+		}
+		if !v.cur.add() {
+			next := *r // start may empty the job and leave it here
+			v.start(hart)
+			*v.cur.room() = next
+			v.cur.add()
+		}
+	}
+	if len(v.cur.reqs) > 0 {
+		v.start(hart)
+	}
+}
+
+// start begins with the job that has been put together: does it, or leaves it to somebody.
 func (v *server) start(hart bool) {
 	s, j := v.session, v.cur
 	switch {
@@ -144,7 +168,11 @@ func (v *server) start(hart bool) {
 	case hart && v.budget > 0:
 		v.budget -= int(j.bytes) + nowRequest
 		if j.runNow(s) {
-			v.used = append(v.used, j.used...)
+			if len(v.used) == 0 {
+				v.used, j.used = j.used, v.used
+			} else {
+				v.used = append(v.used, j.used...)
+			}
 			j.reset()
 			return
 		}
