@@ -292,6 +292,15 @@ func TestQuietAndLoud(t *testing.T) {
 		defer c.mu.Unlock()
 		return r.idle
 	}
+	before := r.code.writes.Load()
+	for i := range GPA(4) {
+		if err := r.Store8(testBase+i*PageSize, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := r.code.writes.Load() - before; n != 4 {
+		t.Errorf("writers are loud, and %d of 4 stores had a barrier", n)
+	}
 	quiet()
 	if idle() == raceDetector {
 		t.Error("nobody watches, and RAM is not idle")
@@ -314,6 +323,62 @@ func TestQuietAndLoud(t *testing.T) {
 	quiet()
 	if idle() == raceDetector {
 		t.Error("nobody watches any more, and RAM is not idle")
+	}
+}
+
+// What quiet writers store to watched pages is noted, and nothing else is, wherever it ends.
+func TestQuietWritesEqualModel(t *testing.T) {
+	g := rand.New(rand.NewPCG(7, 8))
+	const pages = 9
+	if registerBarriers() != nil {
+		t.Skip("this host has no membarrier: writers are never quiet")
+	}
+	r := newTestRAM(t, pages*PageSize)
+	c := r.Code()
+	b := make([]byte, 4*PageSize)
+	for range 3000 {
+		asked := g.Uint64N(1<<pages) & g.Uint64()
+		for i := range GPA(pages) {
+			if p := testBase + i*PageSize; asked>>i&1 != 0 {
+				c.Watch(p)
+			} else {
+				c.Clear(p)
+			}
+		}
+		c.writes.Store(quietAfter)
+		c.beQuiet()
+		a := testBase + GPA(g.Uint64N(pages))*PageSize + GPA(g.Uint64N(24)) - 12 // about a page's end, before and past all of them too
+		n := 1 << g.IntN(4)
+		var err error
+		switch v := g.Uint64(); g.IntN(6) {
+		case 0:
+			n, err = 1, r.Store8(a, uint8(v))
+		case 1:
+			n, err = 2, r.Store16(a, uint16(v))
+		case 2:
+			n, err = 4, r.Store32(a, uint32(v))
+		case 3:
+			n, err = 8, r.Store64(a, v)
+		case 4:
+			n = g.IntN(24)
+			err = r.Write(a, b[:n])
+		case 5:
+			n = PageSize - 12 + g.IntN(3*PageSize)
+			err = r.Write(a, b[:n])
+		}
+		if inside := r.Contains(a, uint64(n)); (err == nil) != inside {
+			t.Fatalf("%d bytes at %#x: %v", n, a, err)
+		}
+		var want []GPA
+		for i := range GPA(pages) {
+			p := testBase + i*PageSize
+			if err == nil && n > 0 && asked>>i&1 != 0 && a < p+PageSize && a+GPA(n) > p {
+				want = append(want, p)
+			}
+		}
+		if got := c.TakeChanged(); !slices.Equal(got, want) {
+			t.Fatalf("%d bytes at %#x, pages %b are watched: %x, want %x", n, a, asked, got, want)
+		}
 	}
 }
 

@@ -18,7 +18,7 @@ type RAM struct {
 	zero unsafe.Pointer // where the host would have the guest's address 0
 	// Of accesses of so many bits, the first offset that is too large; 0 once closed.
 	end8, end16, end32, end64 GPA
-	idle                      bool // nobody wants to know of a store: see quiet.go
+	look
 
 	mem  []byte // the host mapping; page aligned, never moved until Close
 	fd   int    // of the file that mem is a mapping of, or -1
@@ -52,7 +52,7 @@ func NewPlacedRAM(base GPA, size uint64, p Placement) (*RAM, error) {
 		_ = r.unmap()
 		return nil, fmt.Errorf("placing guest memory on the host: %w", err)
 	}
-	if err = r.code.init(r); err != nil {
+	if err = r.code.init(r, &r.look); err != nil {
 		_ = r.unmap()
 		return nil, fmt.Errorf("mapping the code map of %d MiB of guest RAM: %w", size>>20, err)
 	}
@@ -119,11 +119,15 @@ func (r *RAM) HostBase() uintptr { return uintptr(unsafe.Pointer(unsafe.SliceDat
 
 // Each accessor reads or writes little-endian memory, atomically when naturally aligned. The error is a *[RangeError].
 //
-// They are written out, and are exactly what the compiler still puts in line (TestAccessorsAreInlined): one comparison, one access, and for a
+// They are written out, and are short enough for the compiler to put them in line (TestAccessorsAreInlined): one comparison, one access, and for a
 // store a look whether anybody wants to know (quiet.go). Everything else is done in a function of its own.
 //
 // unsafe: an address less than base + end is that many bytes before the end of the mapping, which zero + address is an address in. zero itself
 // may be anywhere: it points to nothing, and never into Go's heap, from which the host keeps its mappings apart by more than an address of RAM.
+
+// aside calls f, which is seldom needed. The compiler, which counts 57 for a call where it decides what to put in line, counts a third of that for one of a
+// parameter, in the hope that it will vanish: this way an accessor has room for more than the call.
+func aside(f func(*RAM, GPA, uint64) error, r *RAM, a GPA, n uint64) error { return f(r, a, n) }
 
 // Load8 reads 1 byte at a.
 func (r *RAM) Load8(a GPA) (uint8, error) {
@@ -135,13 +139,14 @@ func (r *RAM) Load8(a GPA) (uint8, error) {
 
 // Store8 writes 1 byte at a.
 func (r *RAM) Store8(a GPA, v uint8) (err error) {
-	if a-r.base < r.end8 {
+	off := a - r.base
+	if off < r.end8 {
 		*(*uint8)(unsafe.Add(r.zero, a)) = v
-		if r.idle {
+		if r.idle || *(*uint16)(unsafe.Add(r.states, off>>PageShift|r.detour))&anyAsked == 0 {
 			return
 		}
 	}
-	return r.stored8(a)
+	return aside((*RAM).stored, r, a, 1)
 }
 
 // Load16 reads 2 bytes at a.
@@ -154,13 +159,14 @@ func (r *RAM) Load16(a GPA) (uint16, error) {
 
 // Store16 writes 2 bytes at a.
 func (r *RAM) Store16(a GPA, v uint16) (err error) {
-	if a-r.base < r.end16 {
+	off := a - r.base
+	if off < r.end16 {
 		*(*uint16)(unsafe.Add(r.zero, a)) = v
-		if r.idle {
+		if r.idle || *(*uint16)(unsafe.Add(r.states, off>>PageShift|r.detour))&anyAsked == 0 {
 			return
 		}
 	}
-	return r.stored16(a)
+	return aside((*RAM).stored, r, a, 2)
 }
 
 // Load32 reads 4 bytes at a.
@@ -173,13 +179,14 @@ func (r *RAM) Load32(a GPA) (uint32, error) {
 
 // Store32 writes 4 bytes at a.
 func (r *RAM) Store32(a GPA, v uint32) (err error) {
-	if a-r.base < r.end32 {
+	off := a - r.base
+	if off < r.end32 {
 		*(*uint32)(unsafe.Add(r.zero, a)) = v
-		if r.idle {
+		if r.idle || *(*uint16)(unsafe.Add(r.states, off>>PageShift|r.detour))&anyAsked == 0 {
 			return
 		}
 	}
-	return r.stored32(a)
+	return aside((*RAM).stored, r, a, 4)
 }
 
 // Load64 reads 8 bytes at a.
@@ -192,47 +199,14 @@ func (r *RAM) Load64(a GPA) (uint64, error) {
 
 // Store64 writes 8 bytes at a.
 func (r *RAM) Store64(a GPA, v uint64) (err error) {
-	if a-r.base < r.end64 {
+	off := a - r.base
+	if off < r.end64 {
 		*(*uint64)(unsafe.Add(r.zero, a)) = v
-		if r.idle {
+		if r.idle || *(*uint16)(unsafe.Add(r.states, off>>PageShift|r.detour))&anyAsked == 0 {
 			return
 		}
 	}
-	return r.stored64(a)
-}
-
-// stored8 and its like are the end of a store to RAM that is not idle, or that was none because it is outside: mostly, nobody asks for its pages.
-//
-//go:noinline
-func (r *RAM) stored8(a GPA) error {
-	if a-r.base < r.end8 && r.code.quiet(uint64(a-r.base)) {
-		return nil
-	}
-	return r.stored(a, 1)
-}
-
-//go:noinline
-func (r *RAM) stored16(a GPA) error {
-	if a-r.base < r.end16 && r.code.quiet(uint64(a-r.base)) {
-		return nil
-	}
-	return r.stored(a, 2)
-}
-
-//go:noinline
-func (r *RAM) stored32(a GPA) error {
-	if a-r.base < r.end32 && r.code.quiet(uint64(a-r.base)) {
-		return nil
-	}
-	return r.stored(a, 4)
-}
-
-//go:noinline
-func (r *RAM) stored64(a GPA) error {
-	if a-r.base < r.end64 && r.code.quiet(uint64(a-r.base)) {
-		return nil
-	}
-	return r.stored(a, 8)
+	return aside((*RAM).stored, r, a, 8)
 }
 
 // outside is the error of an access. It is not put in line, so that accesses are.
@@ -240,7 +214,12 @@ func (r *RAM) stored64(a GPA) error {
 //go:noinline
 func outside(a GPA, n uint64) error { return &RangeError{a, n} }
 
+//go:noinline
+func (r *RAM) missed(a GPA, n uint64) error { return outside(a, n) }
+
 // stored is the end of a store that somebody wants to know of, or has to have a barrier for, or that was none because it is outside.
+//
+//go:noinline
 func (r *RAM) stored(a GPA, n uint64) error {
 	if !r.Contains(a, n) {
 		return outside(a, n)
@@ -251,25 +230,35 @@ func (r *RAM) stored(a GPA, n uint64) error {
 
 // Read copies len(p) bytes at a into p.
 func (r *RAM) Read(a GPA, p []byte) error {
-	off, n := uint64(a-r.base), uint64(len(p))
-	if size := uint64(len(r.mem)); off > size || n > size-off {
-		return outside(a, n)
+	off := a - r.base
+	if off <= r.end8 && GPA(len(p)) <= r.end8-off {
+		copy(p, unsafe.Slice((*byte)(unsafe.Add(r.zero, a)), len(p)))
+		return nil
 	}
-	copy(p, r.mem[off:])
-	return nil
+	return aside((*RAM).missed, r, a, uint64(len(p)))
 }
 
 // Write copies p to guest memory at a.
 func (r *RAM) Write(a GPA, p []byte) error {
-	off, n := uint64(a-r.base), uint64(len(p))
-	if size := uint64(len(r.mem)); off > size || n > size-off {
-		return outside(a, n)
+	off := a - r.base
+	if off <= r.end8 && GPA(len(p)) <= r.end8-off {
+		copy(unsafe.Slice((*byte)(unsafe.Add(r.zero, a)), len(p)), p)
+		if r.idle {
+			return nil
+		}
 	}
-	copy(r.mem[off:], p)
-	if !r.idle {
-		r.code.Note(a, n)
+	return aside((*RAM).wrote, r, a, uint64(len(p)))
+}
+
+// wrote is the end of a Write while RAM is not idle, or that was none because it is outside: mostly, nobody asks for its pages.
+//
+//go:noinline
+func (r *RAM) wrote(a GPA, n uint64) error {
+	off := a - r.base
+	if off < r.end8 && n <= min(uint64(r.end8-off), PageSize) && *(*uint16)(unsafe.Add(r.states, off>>PageShift|r.detour))&anyAsked == 0 {
+		return nil
 	}
-	return nil
+	return r.stored(a, n)
 }
 
 // CompareAndSwap64 replaces old by new in the aligned 8 bytes at a, atomically, and says whether it did: how a page-table
