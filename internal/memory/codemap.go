@@ -39,8 +39,8 @@ const (
 // unsafe. The bytes lie outside the Go heap, so that generated code can read them; index keeps every access inside them.
 type CodeMap struct {
 	base  GPA
-	bytes []byte // whole words, and two bytes behind that of the last page at least; never moved until RAM.Close
-	whole []byte // a page before them, of which the last bytes are of no page (look)
+	bytes []byte // whole words, and one byte behind that of the last page at least; never moved until RAM.Close
+	whole []byte // a page before them, of which the last bytes are where a detour leads
 	pages uint64
 	bias
 
@@ -55,13 +55,13 @@ type CodeMap struct {
 }
 
 // init maps the bytes for r. The host commits them on first use.
-func (c *CodeMap) init(r *RAM, l *look) (err error) {
+func (c *CodeMap) init(r *RAM) (err error) {
 	c.base, c.pages = r.base, r.Size()>>PageShift
-	if c.whole, err = mapMemory((PageSize + c.pages + 2 + PageMask) &^ PageMask); err != nil {
+	if c.whole, err = mapMemory((PageSize + c.pages + 1 + PageMask) &^ PageMask); err != nil {
 		return err
 	}
 	c.bytes = c.whole[PageSize:]
-	c.bias.init(l, c.whole)
+	c.bias.init(r, c.whole)
 	return nil
 }
 

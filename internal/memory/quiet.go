@@ -11,7 +11,7 @@ package memory
 //
 // A store is put in line with its look: if RAM is idle it looks at that and at nothing else, and otherwise at the state of its page, which is nearly always that
 // nobody asks for it. That it is to be loud it finds in the same place: a detour is laid over the number of the page, and leads to two bytes before the map that
-// say that the page is asked for, whichever it is. Who finds that does the rest in a function, with the flag itself.
+// say that the page is asked for, whichever it is. Who finds that does the rest in a function, by the flag itself.
 //
 // Why nothing is lost. W writes bytes, reads the flags, reads the state of the page, in this order. T, with the lock: sets the flags if they are
 // not, and makes the call then; makes the page watched, which is a full barrier; and reads the bytes. Say that W finds the page not watched.
@@ -24,15 +24,15 @@ package memory
 //     lock, after T: so W, which reads the state of the page after that, finds it watched. It did not.
 //   - W has read that RAM is idle, and no state at all. Before T it is the second case; after T it is not idle as long as the page is watched.
 //
-// The flag is there twice, for stores in line as the detour; each is said with the lock and before the call, and W goes by one of them: by the detour, if it finds
-// there that it may be quiet, or else by the flag, which it reads anew, after its bytes as well.
+// The flag is there twice, for stores in line as the detour. Both are set with the lock and before the call, and W goes by one of them: by the detour, if it finds
+// there that it may be quiet, or else by the flag, which it reads then, after its bytes as well.
 //
-// The third case needs loads in order. The flag is an acquiring load. Of the detour the address of the state is made, and no host has one load before another that
-// its address comes from, nor can a compiler. RAM.idle and the detour are plain loads, of a word each, since atomic ones by their methods are too much to be put in line; nothing
-// is read after RAM.idle that counts. The compiler does not move a load over a store before it. The race detector would object, so under it RAM is never idle, and
-// the detour always there.
+// The third case needs loads in order. The flag is an acquiring load. The detour is a part of the address of the state, and no host has a load before another that
+// its address comes from, nor can a compiler. Behind RAM.idle nothing is read. Both are plain loads of one word, since atomic ones by
+// their methods are too much to be put in line, and the compiler does not move a load over a store before it. The race detector would object, so under it RAM is never
+// idle, and the detour always there.
 //
-// unsafe: an offset in RAM has its page's byte in the map, and one behind it; so has the first offset past it. The detour makes -2 or -1 of any number, of which the
+// unsafe: an offset in RAM has its page's byte in the map, and one behind it. The detour makes -2 or -1 of any number, of which the
 // bytes are there, and one behind.
 
 import (
@@ -47,31 +47,24 @@ const loud = 1
 const detour = ^GPA(1)
 
 // anyAsked says of the bytes of two pages that one is asked for. A store of at most 8 bytes reaches no more, and neither does a page's worth.
-const anyAsked = uint16(PageAsked) | uint16(PageAsked)<<8
+const anyAsked = uint32(PageAsked) | uint32(PageAsked)<<8
 
 // quietAfter is after how many writes without a page watched writers turn quiet. At 4 ns for each barrier they have paid for one system call then.
 const quietAfter = 1 << 14
-
-// look is what a store looks at after its bytes, in line: *(states + page | detour), for the two pages that it may reach.
-type look struct {
-	states unsafe.Pointer // the byte of the first page
-	detour GPA            // 0, or detour while writers are loud
-	idle   bool           // nobody wants to know of any store
-}
 
 // bias is how writers are disposed.
 type bias struct {
 	loud     atomic.Uint32 // loud or 0; changes with the lock of the map
 	writes   atomic.Uint32 // that were loud since the flag was set or a page watched
 	quieting atomic.Bool   // somebody is about to make writers quiet
-	look     *look         // of RAM; written with the lock of the map
+	ram      *RAM          // whose detour and idle go with loud
 }
 
 // init makes writers loud. The map's bytes are those of whole from the second page on.
-func (b *bias) init(l *look, whole []byte) {
+func (b *bias) init(r *RAM, whole []byte) {
 	whole[PageSize-2], whole[PageSize-1] = PageAsked, PageAsked
-	l.states, l.detour = unsafe.Pointer(&whole[PageSize]), detour
-	b.look = l
+	r.states, r.detour = unsafe.Pointer(&whole[PageSize]), detour
+	b.ram = r
 	b.loud.Store(loud)
 }
 
@@ -97,7 +90,7 @@ func (c *CodeMap) beQuiet() {
 	defer c.mu.Unlock()
 	if c.writes.Load() >= quietAfter {
 		c.loud.Store(0)
-		c.look.set(0, c.asked == 0)
+		c.ram.lead(0, c.asked == 0)
 	}
 }
 
@@ -108,14 +101,15 @@ func (c *CodeMap) beLoud() {
 		return
 	}
 	c.loud.Store(loud)
-	c.look.set(detour, false)
+	c.ram.lead(detour, false)
 	if err := barrierEverywhere(); err != nil {
 		panic("memory: a host that had membarrier has it no more: " + err.Error())
 	}
 }
 
-func (l *look) set(detour GPA, idle bool) {
+// lead says where stores look from now on. Precondition: the lock of the map is held.
+func (r *RAM) lead(detour GPA, idle bool) {
 	if !raceDetector {
-		l.detour, l.idle = detour, idle
+		r.detour, r.idle = detour, idle
 	}
 }
