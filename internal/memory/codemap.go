@@ -39,8 +39,8 @@ const (
 // unsafe. The bytes lie outside the Go heap, so that generated code can read them; index keeps every access inside them.
 type CodeMap struct {
 	base  GPA
-	bytes []byte         // whole words, and one byte behind that of the last page at least; never moved until RAM.Close
-	first unsafe.Pointer // of bytes
+	bytes []byte // whole words, and one byte behind that of the last page at least; never moved until RAM.Close
+	whole []byte // a page before them, of which the last bytes are where a detour leads
 	pages uint64
 	bias
 
@@ -56,16 +56,16 @@ type CodeMap struct {
 
 // init maps the bytes for r. The host commits them on first use.
 func (c *CodeMap) init(r *RAM) (err error) {
-	c.base, c.pages, c.idle = r.base, r.Size()>>PageShift, &r.idle
-	if c.bytes, err = mapMemory((c.pages + 1 + PageMask) &^ PageMask); err != nil {
+	c.base, c.pages = r.base, r.Size()>>PageShift
+	if c.whole, err = mapMemory((PageSize + c.pages + 1 + PageMask) &^ PageMask); err != nil {
 		return err
 	}
-	c.first = unsafe.Pointer(unsafe.SliceData(c.bytes))
-	c.loud.Store(loud)
+	c.bytes = c.whole[PageSize:]
+	c.bias.init(r, c.whole)
 	return nil
 }
 
-func (c *CodeMap) close() error { return unmapMemory(c.bytes) }
+func (c *CodeMap) close() error { return unmapMemory(c.whole) }
 
 // Base is the host address of the first byte; that of page p is at (p - RAM.Base()) >> PageShift.
 func (c *CodeMap) Base() uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(c.bytes))) }
@@ -156,7 +156,7 @@ type Span struct {
 
 // NoteAll is Note for what has been written to several places.
 func (c *CodeMap) NoteAll(written []Span) {
-	if *c.idle {
+	if c.ram.idle {
 		return
 	}
 	if c.loud.Load() != 0 {

@@ -7,8 +7,11 @@ package memory
 // makes a page watched has to turn them loud before: by a flag, and a system call that executes a barrier on each other thread of the
 // process as it runs (membarrier(2), private and expedited), which costs 2 µs, and 60 where another core is busy. While they are loud, watching
 // more pages costs nothing, and a guest that boots does that by the thousand. They turn quiet by themselves after quietAfter writes in
-// which nobody watched anything: those cost about what the next system call will. If not a single page is watched then, RAM is idle besides:
-// a store looks at that and at nothing else.
+// which nobody watched anything: those cost about what the next system call will. If not a single page is watched then, RAM is idle besides.
+//
+// A store is put in line with its look: if RAM is idle it looks at that and at nothing else, and otherwise at the state of its page, which is nearly always that
+// nobody asks for it. That it is to be loud it finds in the same place: a detour is laid over the number of the page, and leads to two bytes before the map that
+// say that the page is asked for, whichever it is. Who finds that does the rest in a function, by the flag itself.
 //
 // Why nothing is lost. W writes bytes, reads the flags, reads the state of the page, in this order. T, with the lock: sets the flags if they are
 // not, and makes the call then; makes the page watched, which is a full barrier; and reads the bytes. Say that W finds the page not watched.
@@ -21,18 +24,30 @@ package memory
 //     lock, after T: so W, which reads the state of the page after that, finds it watched. It did not.
 //   - W has read that RAM is idle, and no state at all. Before T it is the second case; after T it is not idle as long as the page is watched.
 //
-// The third case needs loads in order: the flag is an acquiring load. RAM.idle is a plain one, since an atomic one is too much to be put in line, and nothing
-// is read after it. The compiler does not move a load over a store before it. The race detector would object, so under it RAM is never idle.
+// The flag is there twice, for stores in line as the detour. Both are set with the lock and before the call, and W goes by one of them: by the detour, if it finds
+// there that it may be quiet, or else by the flag, which it reads then, after its bytes as well.
 //
-// unsafe: an offset in RAM has its page's byte in the map, and one behind it.
+// The third case needs loads in order. The flag is an acquiring load. The detour is a part of the address of the state, and no host has a load before another that
+// its address comes from, nor can a compiler. Behind RAM.idle nothing is read. Both are plain loads of one word, since atomic ones by
+// their methods are too much to be put in line, and the compiler does not move a load over a store before it. The race detector would object, so under it RAM is never
+// idle, and the detour always there.
+//
+// unsafe: an offset in RAM has its page's byte in the map, and one behind it. The detour makes -2 or -1 of any number, of which the
+// bytes are there, and one behind.
 
 import (
 	"sync/atomic"
 	"unsafe"
 )
 
-// loud is the flag as it is when set, a bit that is among PageAsked, so that one comparison answers both questions.
-const loud = uint32(CodeWatched)
+// loud is the flag as it is when set.
+const loud = 1
+
+// detour is what is laid over the number of a page when writers are loud: it leaves -2 or -1.
+const detour = ^GPA(1)
+
+// anyAsked says of the bytes of two pages that one is asked for. A store of at most 8 bytes reaches no more, and neither does a page's worth.
+const anyAsked = uint32(PageAsked) | uint32(PageAsked)<<8
 
 // quietAfter is after how many writes without a page watched writers turn quiet. At 4 ns for each barrier they have paid for one system call then.
 const quietAfter = 1 << 14
@@ -42,19 +57,21 @@ type bias struct {
 	loud     atomic.Uint32 // loud or 0; changes with the lock of the map
 	writes   atomic.Uint32 // that were loud since the flag was set or a page watched
 	quieting atomic.Bool   // somebody is about to make writers quiet
-	idle     *bool         // RAM.idle; written with the lock of the map
+	ram      *RAM          // whose detour and idle go with loud
 }
 
-// quiet says that the pages of a store of at most 8 bytes, at an offset in RAM, are of no interest to anybody, after the store.
-func (c *CodeMap) quiet(off uint64) bool {
-	l := c.loud.Load()
-	return (uint32(*(*uint16)(unsafe.Add(c.first, off>>PageShift)))|l)&(uint32(PageAsked)|uint32(PageAsked)<<8) == 0
+// init makes writers loud. The map's bytes are those of whole from the second page on.
+func (b *bias) init(r *RAM, whole []byte) {
+	whole[PageSize-2], whole[PageSize-1] = PageAsked, PageAsked
+	r.states, r.detour = unsafe.Pointer(&whole[PageSize]), detour
+	b.ram = r
+	b.loud.Store(loud)
 }
 
 // unasked says that n bytes at an offset in RAM are of no interest to anybody, where that takes one look: they are a page's worth at most. It is behind the barrier.
 func (c *CodeMap) unasked(off, n uint64) bool {
 	i := off >> PageShift
-	return n <= PageSize && i < c.pages && uint32(*(*uint16)(unsafe.Add(c.first, i)))&(uint32(PageAsked)|uint32(PageAsked)<<8) == 0
+	return n <= PageSize && i < c.pages && uint32(*(*uint16)(unsafe.Add(c.ram.states, i)))&anyAsked == 0
 }
 
 // order is the barrier of a loud writer between its bytes and its look.
@@ -79,7 +96,7 @@ func (c *CodeMap) beQuiet() {
 	defer c.mu.Unlock()
 	if c.writes.Load() >= quietAfter {
 		c.loud.Store(0)
-		c.setIdle(c.asked == 0)
+		c.ram.lead(0, c.asked == 0)
 	}
 }
 
@@ -90,14 +107,15 @@ func (c *CodeMap) beLoud() {
 		return
 	}
 	c.loud.Store(loud)
-	c.setIdle(false)
+	c.ram.lead(detour, false)
 	if err := barrierEverywhere(); err != nil {
 		panic("memory: a host that had membarrier has it no more: " + err.Error())
 	}
 }
 
-func (c *CodeMap) setIdle(idle bool) {
+// lead says where stores look from now on. Precondition: the lock of the map is held.
+func (r *RAM) lead(detour GPA, idle bool) {
 	if !raceDetector {
-		*c.idle = idle
+		r.detour, r.idle = detour, idle
 	}
 }

@@ -14,11 +14,15 @@ import (
 
 // RAM is a contiguous range of guest physical memory. Its methods may be called from any goroutine.
 type RAM struct {
-	base GPA
-	zero unsafe.Pointer // where the host would have the guest's address 0
+	base  GPA
+	minus GPA            // base below 0: adding that is an instruction less than taking away base
+	zero  unsafe.Pointer // where the host would have the guest's address 0
 	// Of accesses of so many bits, the first offset that is too large; 0 once closed.
 	end8, end16, end32, end64 GPA
-	idle                      bool // nobody wants to know of a store: see quiet.go
+	// What a store looks at after its bytes: see quiet.go.
+	states unsafe.Pointer // of the code map's byte of the first page
+	detour GPA            // over the number of a page: 0, or detour while writers are loud
+	idle   bool           // nobody wants to know of any store
 
 	mem  []byte // the host mapping; page aligned, never moved until Close
 	fd   int    // of the file that mem is a mapping of, or -1
@@ -45,7 +49,7 @@ func NewPlacedRAM(base GPA, size uint64, p Placement) (*RAM, error) {
 	}
 	end := GPA(size)
 	r := &RAM{
-		base: base, mem: mem, fd: fd, huge: p.HugePage, zero: unsafe.Add(unsafe.Pointer(unsafe.SliceData(mem)), -base),
+		base: base, minus: -base, mem: mem, fd: fd, huge: p.HugePage, zero: unsafe.Add(unsafe.Pointer(unsafe.SliceData(mem)), -base),
 		end8: end, end16: end - 1, end32: end - 3, end64: end - 7,
 	}
 	if err = p.apply(mem); err != nil {
@@ -119,120 +123,108 @@ func (r *RAM) HostBase() uintptr { return uintptr(unsafe.Pointer(unsafe.SliceDat
 
 // Each accessor reads or writes little-endian memory, atomically when naturally aligned. The error is a *[RangeError].
 //
-// They are written out, and are exactly what the compiler still puts in line (TestAccessorsAreInlined): one comparison, one access, and for a
+// They are written out, and are short enough for the compiler to put them in line (TestAccessorsAreInlined): one comparison, one access, and for a
 // store a look whether anybody wants to know (quiet.go). Everything else is done in a function of its own.
 //
 // unsafe: an address less than base + end is that many bytes before the end of the mapping, which zero + address is an address in. zero itself
 // may be anywhere: it points to nothing, and never into Go's heap, from which the host keeps its mappings apart by more than an address of RAM.
 
+// aside calls f, which is seldom needed, as asideWith does. The compiler, which counts 57 for a call where it decides what to put in line, counts a third of that for
+// one of a parameter, in the hope that it will vanish: this way an accessor has room for more than the call.
+func aside(f func(*RAM, GPA, uint64) error, r *RAM, a GPA, n uint64) error { return f(r, a, n) }
+
+func asideWith(f func(*RAM, GPA, []byte) error, r *RAM, a GPA, p []byte) error { return f(r, a, p) }
+
 // Load8 reads 1 byte at a.
 func (r *RAM) Load8(a GPA) (uint8, error) {
-	if a-r.base < r.end8 {
+	if a+r.minus < r.end8 {
 		return *(*uint8)(unsafe.Add(r.zero, a)), nil
 	}
 	return 0, outside(a, 1)
 }
 
 // Store8 writes 1 byte at a.
-func (r *RAM) Store8(a GPA, v uint8) (err error) {
-	if a-r.base < r.end8 {
+func (r *RAM) Store8(a GPA, v uint8) error {
+	off := a + r.minus
+	if off < r.end8 {
 		*(*uint8)(unsafe.Add(r.zero, a)) = v
 		if r.idle {
-			return
+			return nil
+		}
+		if uint32(*(*uint16)(unsafe.Add(r.states, off>>PageShift|r.detour)))&anyAsked == 0 {
+			return nil
 		}
 	}
-	return r.stored8(a)
+	return aside((*RAM).stored, r, a, 1)
 }
 
 // Load16 reads 2 bytes at a.
 func (r *RAM) Load16(a GPA) (uint16, error) {
-	if a-r.base < r.end16 {
+	if a+r.minus < r.end16 {
 		return *(*uint16)(unsafe.Add(r.zero, a)), nil
 	}
 	return 0, outside(a, 2)
 }
 
 // Store16 writes 2 bytes at a.
-func (r *RAM) Store16(a GPA, v uint16) (err error) {
-	if a-r.base < r.end16 {
+func (r *RAM) Store16(a GPA, v uint16) error {
+	off := a + r.minus
+	if off < r.end16 {
 		*(*uint16)(unsafe.Add(r.zero, a)) = v
 		if r.idle {
-			return
+			return nil
+		}
+		if uint32(*(*uint16)(unsafe.Add(r.states, off>>PageShift|r.detour)))&anyAsked == 0 {
+			return nil
 		}
 	}
-	return r.stored16(a)
+	return aside((*RAM).stored, r, a, 2)
 }
 
 // Load32 reads 4 bytes at a.
 func (r *RAM) Load32(a GPA) (uint32, error) {
-	if a-r.base < r.end32 {
+	if a+r.minus < r.end32 {
 		return *(*uint32)(unsafe.Add(r.zero, a)), nil
 	}
 	return 0, outside(a, 4)
 }
 
 // Store32 writes 4 bytes at a.
-func (r *RAM) Store32(a GPA, v uint32) (err error) {
-	if a-r.base < r.end32 {
+func (r *RAM) Store32(a GPA, v uint32) error {
+	off := a + r.minus
+	if off < r.end32 {
 		*(*uint32)(unsafe.Add(r.zero, a)) = v
 		if r.idle {
-			return
+			return nil
+		}
+		if uint32(*(*uint16)(unsafe.Add(r.states, off>>PageShift|r.detour)))&anyAsked == 0 {
+			return nil
 		}
 	}
-	return r.stored32(a)
+	return aside((*RAM).stored, r, a, 4)
 }
 
 // Load64 reads 8 bytes at a.
 func (r *RAM) Load64(a GPA) (uint64, error) {
-	if a-r.base < r.end64 {
+	if a+r.minus < r.end64 {
 		return *(*uint64)(unsafe.Add(r.zero, a)), nil
 	}
 	return 0, outside(a, 8)
 }
 
 // Store64 writes 8 bytes at a.
-func (r *RAM) Store64(a GPA, v uint64) (err error) {
-	if a-r.base < r.end64 {
+func (r *RAM) Store64(a GPA, v uint64) error {
+	off := a + r.minus
+	if off < r.end64 {
 		*(*uint64)(unsafe.Add(r.zero, a)) = v
 		if r.idle {
-			return
+			return nil
+		}
+		if uint32(*(*uint16)(unsafe.Add(r.states, off>>PageShift|r.detour)))&anyAsked == 0 {
+			return nil
 		}
 	}
-	return r.stored64(a)
-}
-
-// stored8 and its like are the end of a store to RAM that is not idle, or that was none because it is outside: mostly, nobody asks for its pages.
-//
-//go:noinline
-func (r *RAM) stored8(a GPA) error {
-	if a-r.base < r.end8 && r.code.quiet(uint64(a-r.base)) {
-		return nil
-	}
-	return r.stored(a, 1)
-}
-
-//go:noinline
-func (r *RAM) stored16(a GPA) error {
-	if a-r.base < r.end16 && r.code.quiet(uint64(a-r.base)) {
-		return nil
-	}
-	return r.stored(a, 2)
-}
-
-//go:noinline
-func (r *RAM) stored32(a GPA) error {
-	if a-r.base < r.end32 && r.code.quiet(uint64(a-r.base)) {
-		return nil
-	}
-	return r.stored(a, 4)
-}
-
-//go:noinline
-func (r *RAM) stored64(a GPA) error {
-	if a-r.base < r.end64 && r.code.quiet(uint64(a-r.base)) {
-		return nil
-	}
-	return r.stored(a, 8)
+	return aside((*RAM).stored, r, a, 8)
 }
 
 // outside is the error of an access. It is not put in line, so that accesses are.
@@ -241,6 +233,8 @@ func (r *RAM) stored64(a GPA) error {
 func outside(a GPA, n uint64) error { return &RangeError{a, n} }
 
 // stored is the end of a store that somebody wants to know of, or has to have a barrier for, or that was none because it is outside.
+//
+//go:noinline
 func (r *RAM) stored(a GPA, n uint64) error {
 	if !r.Contains(a, n) {
 		return outside(a, n)
@@ -251,26 +245,37 @@ func (r *RAM) stored(a GPA, n uint64) error {
 
 // Read copies len(p) bytes at a into p.
 func (r *RAM) Read(a GPA, p []byte) error {
-	off, n := uint64(a-r.base), uint64(len(p))
-	if size := uint64(len(r.mem)); off > size || n > size-off {
-		return outside(a, n)
+	off := a + r.minus
+	if off <= r.end8 && GPA(len(p)) <= r.end8-off {
+		copy(p, unsafe.Slice((*byte)(unsafe.Add(r.zero, a)), len(p)))
+		return nil
 	}
-	copy(p, r.mem[off:])
-	return nil
+	return asideWith((*RAM).missed, r, a, p)
 }
 
+// missed is a Read outside.
+//
+//go:noinline
+func (r *RAM) missed(a GPA, p []byte) error { return outside(a, uint64(len(p))) }
+
 // Write copies p to guest memory at a.
-func (r *RAM) Write(a GPA, p []byte) error {
-	off, n := uint64(a-r.base), uint64(len(p))
-	if size := uint64(len(r.mem)); off > size || n > size-off {
-		return outside(a, n)
+//
+// It copies to an array that is longer than any slice, as that has the fewest nodes; what is copied is as long as p, which has been compared.
+func (r *RAM) Write(a GPA, p []byte) (err error) {
+	off := a + r.minus
+	if off < r.end8 && GPA(len(p)) <= r.end8-off {
+		copy((*[1 << 46]byte)(unsafe.Add(r.zero, a))[:], p)
+		if len(p) <= PageSize && uint32(*(*uint16)(unsafe.Add(r.states, off>>PageShift|r.detour)))&anyAsked == 0 {
+			return
+		}
 	}
-	copy(r.mem[off:], p)
-	if !r.idle {
-		r.code.Note(a, n)
-	}
-	return nil
+	return asideWith((*RAM).wrote, r, a, p)
 }
+
+// wrote is the end of a Write of more than a page, or that somebody wants to know of or has to have a barrier for, or that was none because it is outside.
+//
+//go:noinline
+func (r *RAM) wrote(a GPA, p []byte) error { return r.stored(a, uint64(len(p))) }
 
 // CompareAndSwap64 replaces old by new in the aligned 8 bytes at a, atomically, and says whether it did: how a page-table
 // walker updates the accessed and dirty bits (Privileged 1.13 §12.3.1).

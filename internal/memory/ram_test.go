@@ -168,11 +168,9 @@ func TestAccessorsAreInlined(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, bits := range []int{8, 16, 32, 64} {
-		for _, what := range []string{"Load", "Store"} {
-			if want := fmt.Sprintf("can inline (*RAM).%s%d\n", what, bits); !bytes.Contains(out, []byte(want)) {
-				t.Errorf("the compiler does not say: %s", want)
-			}
+	for _, what := range []string{"Load8", "Load16", "Load32", "Load64", "Store8", "Store16", "Store32", "Store64", "Read", "Write"} {
+		if want := fmt.Sprintf("can inline (*RAM).%s\n", what); !bytes.Contains(out, []byte(want)) {
+			t.Errorf("the compiler does not say: %s", want)
 		}
 	}
 }

@@ -60,15 +60,18 @@ func memoryGroup() []bench.Benchmark {
 		all = append(all,
 			bench.Benchmark{Name: "memory/read/" + c.name, Unit: bench.BytesPerSec, Limit: "memory/limit/copy/" + c.name,
 				Doc:   "So many bytes of guest RAM are copied out, from 4 MiB in turn or all at once; the last ones are compared",
-				Setup: func(*bench.Env) (bench.Instance, error) { return copyInstance(c.size, true, (*memory.RAM).Read) }},
-			bench.Benchmark{Name: "memory/write/" + c.name, Unit: bench.BytesPerSec, Limit: "memory/limit/copy/" + c.name,
+				Setup: func(*bench.Env) (bench.Instance, error) { return copyInstance(c.size, true) }},
+			bench.Benchmark{Name: "memory/write/" + c.name, Unit: bench.BytesPerSec, Limit: "memory/limit/copy-in/" + c.name,
 				Doc:   "So many bytes are copied into guest RAM, to 4 MiB in turn or all at once; the last ones are compared",
-				Setup: func(*bench.Env) (bench.Instance, error) { return copyInstance(c.size, false, (*memory.RAM).Write) }})
+				Setup: func(*bench.Env) (bench.Instance, error) { return copyInstance(c.size, false) }})
 		limits = append(limits, bench.Benchmark{Name: "memory/limit/copy/" + c.name, Unit: bench.BytesPerSec,
 			Doc: "So many bytes are copied from one Go slice to another, from 4 MiB in turn or all at once; the last ones are compared",
 			Setup: func(*bench.Env) (bench.Instance, error) {
 				return copyBetweenSlices(c.size, perSecond(copies(c.size)*c.size)), nil
-			}})
+			}},
+			bench.Benchmark{Name: "memory/limit/copy-in/" + c.name, Unit: bench.BytesPerSec,
+				Doc:   "So many bytes are copied from one Go slice to another, to 4 MiB in turn or all at once; the last ones are compared",
+				Setup: func(*bench.Env) (bench.Instance, error) { return copyIntoSlice(c.size), nil }})
 	}
 	all = append(all, bench.Benchmark{Name: "memory/touch/4K", Unit: bench.NsPerOp,
 		Doc:   "The first store to each page of guest RAM, of which the host may provide many at once; all of them are read back",
@@ -370,7 +373,7 @@ func at(i, size int) int { return i * size % spanOf(size) }
 func spanOf(size int) int { return max(copySpan, size) }
 
 // copyInstance measures copies of a size out of RAM, or into it.
-func copyInstance(size int, out bool, do func(*memory.RAM, memory.GPA, []byte) error) (bench.Instance, error) {
+func copyInstance(size int, out bool) (bench.Instance, error) {
 	ram, err := memory.NewRAM(ramBase, uint64(spanOf(size)))
 	if err != nil {
 		return nil, err
@@ -388,14 +391,25 @@ func copyInstance(size int, out bool, do func(*memory.RAM, memory.GPA, []byte) e
 	}
 	p := make([]byte, size)
 	each := copies(size)
-	return checked(perSecond(each*size), func(n int) error {
+	work := func(n int) error { // written out, as loads and stores are
 		for i := range n * each {
-			if err := do(ram, ramBase+memory.GPA(at(i, size)), p); err != nil {
+			if err := ram.Write(ramBase+memory.GPA(at(i, size)), p); err != nil {
 				return err
 			}
 		}
 		return nil
-	}, func(n int) error {
+	}
+	if out {
+		work = func(n int) error {
+			for i := range n * each {
+				if err := ram.Read(ramBase+memory.GPA(at(i, size)), p); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	return checked(perSecond(each*size), work, func(n int) error {
 		last := at(n*each-1, size)
 		if out {
 			if !bytes.Equal(p, b[last:last+size]) {
@@ -415,7 +429,7 @@ func copyInstance(size int, out bool, do func(*memory.RAM, memory.GPA, []byte) e
 	}, ram.Close), nil
 }
 
-// copyBetweenSlices is the limit of them.
+// copyBetweenSlices is the limit of those out of RAM.
 func copyBetweenSlices(size int, v value) bench.Instance {
 	b, p := make([]byte, spanOf(size)), make([]byte, size)
 	pattern(b)
@@ -431,6 +445,29 @@ func copyBetweenSlices(size int, v value) bench.Instance {
 			return errors.New("what was copied is not what is there")
 		}
 		clear(p)
+		return nil
+	})
+}
+
+// copyIntoSlice is that of those into RAM: what changes is as much memory as there, of which the host's caches have to own each line.
+func copyIntoSlice(size int) bench.Instance {
+	b, p := make([]byte, spanOf(size)), make([]byte, size)
+	for i := range b {
+		b[i] = 1 // as touched as it will be
+	}
+	each := copies(size)
+	return checked(perSecond(each*size), func(n int) error {
+		for i := range n * each {
+			copy(b[at(i, size):], p)
+		}
+		return nil
+	}, func(n int) error {
+		if last := at(n*each-1, size); !bytes.Equal(p, b[last:last+size]) {
+			return errors.New("what was copied is not there")
+		}
+		for i := range p { // for the next time
+			p[i]++
+		}
 		return nil
 	})
 }

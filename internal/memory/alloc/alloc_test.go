@@ -1,6 +1,8 @@
 package alloc
 
 import (
+	"os/exec"
+	"regexp"
 	"slices"
 	"testing"
 )
@@ -77,6 +79,21 @@ func TestArenaKeepsNoMore(t *testing.T) {
 	a.Reset()
 	if len(a.chunks) > 3 {
 		t.Errorf("%d chunks are kept", len(a.chunks))
+	}
+}
+
+// The compiler says so where there is an arena of some type: here.
+func TestNewIsInlined(t *testing.T) {
+	tool, err := exec.LookPath("go")
+	if err != nil {
+		t.Skip("no go command here to ask:", err)
+	}
+	out, err := exec.Command(tool, "test", "-c", "-o", t.TempDir(), "-gcflags=-m", ".").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if !regexp.MustCompile(`(?m)can inline \(\*Arena\[go\.shape\..*\]\)\.New$`).Match(out) {
+		t.Error("the compiler does not say that New is put in line")
 	}
 }
 
