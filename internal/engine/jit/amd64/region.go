@@ -686,8 +686,8 @@ func (e *regionEmitter) moves(d *opt.Edge) (moves []regionMove) {
 			switch {
 			case a.IsConst():
 				m.src, m.imm = regionPlace{kind: isConst}, a.Imm
-			case dst.kind == inState && a.Home >= 0 && memoryOf(a.Home) == dst:
-				return
+			case dst.kind == inState && a.Home >= 0 && memoryOf(a.Home) == dst: // there already, if not its low half alone
+				m.src, m.extend = dst, a.Narrow && a.Private() && whole
 			case a.Reg >= 0 && (len(p.NeedsSpans()) > 0 || a.Whole || a.Home < 0):
 				m.src, m.extend = registerOf(a), a.Narrow && whole
 			default:
