@@ -82,7 +82,7 @@ type Hot struct {
 
 	// Tables is the host address of an array of the tables of translations, by page of RAM; Walks counts what generated code walked.
 	Tables, Walks                            uint64
-	Mirror                                   uint64 // the base of the current bank's mirror, where it is not in a segment register
+	Mirror                                   uint64 // the base of the mirror in use, where no instruction makes it that of a segment; 0: none yet
 	Beyond                                   uint64 // the bits that no address in a mirror has
 	PageBase, InstretEnd                     uint64
 	Budget, Refill                           int64

@@ -17,6 +17,7 @@ package jit
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"unsafe"
 
@@ -108,6 +109,7 @@ func (e *Engine) Reset() {
 
 // Run executes until there is something for the board to do.
 func (e *Engine) Run() engine.Exit {
+	defer e.hold()()
 	for {
 		if exit, exited, _ := e.run(1<<62, slice+int64(e.samples.jitter())); exited {
 			e.takeCounts()
@@ -118,9 +120,21 @@ func (e *Engine) Run() engine.Exit {
 
 // RunFor is Run with an end: it starts about n instructions, one at least, and returns false when it has.
 func (e *Engine) RunFor(n uint64) (exit engine.Exit, exited bool) {
+	defer e.hold()()
 	exit, exited, _ = e.run(int64(min(n, 1<<62)), 0)
 	e.takeCounts()
 	return exit, exited
+}
+
+// hold keeps the goroutine on its thread until release is called, where the mirror in use is something of the thread's. Between runs it
+// is not worth it: a thread of its own makes waking up dearer.
+func (e *Engine) hold() (release func()) {
+	if !e.m.compiler.HoldsThread() {
+		return func() {}
+	}
+	runtime.LockOSThread()
+	e.h.Mirror = 0
+	return runtime.UnlockOSThread
 }
 
 // run executes until an exit or until limit instructions have been started. refill is how many generated code may go on for without

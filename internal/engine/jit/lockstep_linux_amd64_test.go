@@ -106,7 +106,7 @@ func TestLockStepOfLess(t *testing.T) {
 		{"a processor without extensions", jit.Options{CodeSize: 4 << 20, Without: ^asm.Feature(0)}, false},
 		{"a processor without FMA and BMI", jit.Options{CodeSize: 4 << 20, Without: asm.HasFMA | asm.HasBMI1 | asm.HasBMI2}, false},
 		{"mirrors", jit.Options{CodeSize: 4 << 20, Mirror: jit.MirrorAlways}, false},
-		{"mirrors without a segment of theirs", jit.Options{CodeSize: 4 << 20, Mirror: jit.MirrorAlways, Without: asm.HasFSGSBASE}, false},
+		{"mirrors without a segment of theirs", jit.Options{CodeSize: 4 << 20, Mirror: jit.MirrorAlways, Without: asm.HasFSGSBASE | asm.HasArchPrctl}, false},
 		{"mirrors, and little code memory", jit.Options{CodeSize: tight, Mirror: jit.MirrorAlways}, true},
 		{"little code memory", jit.Options{CodeSize: tight}, true},
 		{"few pages", jit.Options{CodeSize: 8 << 20, Pages: 3}, true},

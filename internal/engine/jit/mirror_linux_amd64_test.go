@@ -2,9 +2,11 @@ package jit_test
 
 import (
 	"errors"
+	"runtime"
 	"testing"
 
 	"github.com/vmproject/vm/internal/engine/jit"
+	host "github.com/vmproject/vm/internal/engine/jit/amd64/asm"
 	"github.com/vmproject/vm/internal/engine/riscv"
 	"github.com/vmproject/vm/internal/engine/riscv/asm"
 	"github.com/vmproject/vm/internal/memory"
@@ -57,6 +59,50 @@ func TestHugePageWithCode(t *testing.T) {
 			}
 			if n := figures(m.engines[0].Report())["mirrored address spaces: pages mapped"]; len(n) < 3 {
 				t.Errorf("%s pages were mapped", n)
+			}
+		})
+	}
+}
+
+// Each machine has its own mirror, whichever threads they run on: one after the other on the same, and each on others than before.
+func TestMirrorsOnAnyThread(t *testing.T) {
+	const machines, rounds = 3, 20
+	for name, without := range map[string]host.Feature{
+		"all that there is": 0, "a segment that the kernel sets": host.HasFSGSBASE, "no segment": host.HasFSGSBASE | host.HasArchPrctl,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var all [machines]*machine
+			for i := range all {
+				all[i] = newMachine(t, 1, jit.Options{CodeSize: 4 << 20, Mirror: jit.MirrorAlways, Without: without})
+				all[i].runUser(func(a *asm.Assembler) {
+					a.Load(riscv.LD, asm.A1, 0, asm.A0)
+					a.I(riscv.ADDI, asm.A1, asm.A1, int32(i+1))
+					a.Store(riscv.SD, asm.A1, 0, asm.A0)
+				})
+			}
+			for round := range rounds {
+				for i := range all {
+					m := all[(i+round)%machines]
+					if round%2 == 0 {
+						m.enterUser()
+						continue
+					}
+					done := make(chan struct{})
+					go func() {
+						defer close(done)
+						runtime.LockOSThread() // for good: the thread ends with it
+						m.enterUser()
+					}()
+					<-done
+				}
+			}
+			for i, m := range all {
+				if got, want := m.word(pageAt(slotPage+1)), uint64((rounds+1)*(i+1)); got != want {
+					t.Errorf("machine %d counted to %d, want %d", i, got, want)
+				}
+				if n := figures(m.engines[0].Report())["mirrored address spaces: pages mapped"]; n == "0" {
+					t.Errorf("machine %d mapped nothing", i)
+				}
 			}
 		})
 	}

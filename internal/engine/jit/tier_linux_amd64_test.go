@@ -28,7 +28,7 @@ func regionSettings() []jit.Options {
 	mirrored := o
 	mirrored.Mirror = jit.MirrorAlways
 	list = append(list, mirrored)
-	mirrored.Without = host.HasFSGSBASE // the host of these tests may not have it in the first place
+	mirrored.Without = host.HasFSGSBASE | host.HasArchPrctl // the host of these tests may have neither in the first place
 	list = append(list, mirrored)
 	o.Without = ^host.Feature(0)
 	list = append(list, o)

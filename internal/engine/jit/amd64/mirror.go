@@ -1,8 +1,9 @@
 package amd64
 
 // Loads and stores of code that executes in a mirrored address space (package mirror): the base of the segment GS is that of the mirror, and an
-// access is one instruction. Where programs may not change the segment's base (old kernels, some hypervisors), it is in the state, and an access two
-// instructions. What is not mapped faults; code.Faults and the engine's fault have the rest.
+// access is one instruction. Where programs may not change the segment's base by one (old kernels, some hypervisors), a system call does, which takes 0.1 to 10
+// microseconds, and only when it is another mirror's: State.Mirror says which one it is, for as long as the hart keeps its thread (Compiler.HoldsThread). Where there is no
+// such call, the base is in the state, and an access two instructions. What is not mapped faults; code.Faults and the engine's fault have the rest.
 //
 // An access may not leave the mirror and its margins, or it would reach the process's own memory. So an address is compared with the mirror's size, once
 // for each value of a register: what is a small distance from it is in the margin at worst. Where the comparison fails, and where the engine finds that
@@ -65,7 +66,10 @@ func (c *Compiler) mirrored(in *ir.Inst) asm.Mem {
 }
 
 // segment says that GS is the mirror.
-func (c *Compiler) segment() bool { return c.has.Has(asm.HasFSGSBASE) }
+func (c *Compiler) segment() bool { return c.has&(asm.HasFSGSBASE|asm.HasArchPrctl) != 0 }
+
+// HoldsThread says that generated code has to be entered from one thread for as long as State.Mirror is not cleared: it is what GS is there.
+func (c *Compiler) HoldsThread() bool { return c.segment() && !c.has.Has(asm.HasFSGSBASE) }
 
 // compareReach compares an address with the size of a mirror, and returns the condition of one beyond it.
 func (c *Compiler) compareReach(a ir.Var) asm.Cond {
@@ -135,19 +139,46 @@ func (r reached) has(b *opt.Block, v *opt.Value) bool {
 	}
 }
 
-// setMirror makes the mirror of the bank whose address is in tmp2 the one that is accessed, if it has one. tmp is lost.
+// setMirror makes the mirror of the bank whose address is in tmp2 the one that is accessed, if it has one. tmp and tmp2 are lost.
 func (c *Compiler) setMirror() {
 	c.RM(asm.MOV, asm.S64, tmp, asm.At(tmp2, bankMirror))
 	if !c.segment() {
 		c.MR(asm.MOV, asm.S64, state(offMirror), tmp)
 		return
 	}
-	none := c.NewLabel()
+	done := c.NewLabel()
 	c.RR(asm.TEST, asm.S64, tmp, tmp)
-	c.Jcc(asm.CondE, none)
-	c.R(asm.WRGSBASE, asm.S64, tmp)
-	c.Bind(none)
+	c.Jcc(asm.CondE, done)
+	if c.HoldsThread() {
+		c.MR(asm.CMP, asm.S64, state(offMirror), tmp)
+		c.Jcc(asm.CondE, done)
+		c.MR(asm.MOV, asm.S64, state(offMirror), tmp)
+		c.setGS()
+	} else {
+		c.R(asm.WRGSBASE, asm.S64, tmp)
+	}
+	c.Bind(done)
 }
+
+// setGS asks the kernel to make tmp the base of GS. tmp and tmp2 are lost.
+func (c *Compiler) setGS() {
+	changed := [...]asm.Reg{asm.RDI, asm.RSI, asm.R11, tmp2} // RCX and R11 are the kernel's
+	for _, r := range changed {
+		c.MR(asm.MOV, asm.S64, raw(int(r)), r)
+	}
+	c.RR(asm.MOV, asm.S64, asm.RSI, tmp)
+	c.MovImm(asm.RDI, asm.ArchSetGS)
+	c.MovImm(asm.RAX, sysArchPrctl)
+	c.Plain(asm.SYSCALL)
+	for _, r := range changed {
+		c.RM(asm.MOV, asm.S64, r, raw(int(r)))
+	}
+}
+
+const sysArchPrctl = 158 // Linux's number of the system call on x86-64
+
+// raw is where the i-th register of the host is kept: general ones, then SSE ones.
+func raw(i int) asm.Mem { return asm.At(base, offRaw+8*int32(i)) }
 
 // Faults is what the arena of the routines' code has to know.
 func (r *Routines) Faults() code.Faults {
@@ -159,7 +190,6 @@ func (r *Routines) Faults() code.Faults {
 
 // faultRoutines are the way to Go and back of an access that faulted, with every register as it was.
 func (c *Compiler) faultRoutines(here func() uintptr) {
-	raw := func(i int) asm.Mem { return asm.At(base, offRaw+8*int32(i)) }
 	each := func(integer func(asm.Reg, asm.Mem), float func(asm.XMM, asm.Mem)) {
 		for r := range asm.Reg(16) {
 			if r != asm.RSP && r != base {

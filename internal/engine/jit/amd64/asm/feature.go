@@ -11,7 +11,7 @@ import (
 )
 
 // Feature is a set of processor features.
-type Feature uint8
+type Feature uint16
 
 // The features.
 const (
@@ -23,11 +23,18 @@ const (
 	HasFMA                           // fused multiply-add
 	HasF16C                          // conversions of half-precision numbers
 	HasFSGSBASE                      // wrgsbase, if the operating system lets programs execute it
+	HasArchPrctl                     // no instruction, but what does the same anywhere: the system call arch_prctl of Linux sets the base of GS
 
 	numFeatures = iota
 )
 
-var featureNames = [numFeatures]string{"bmi1", "bmi2", "lzcnt", "pclmulqdq", "avx", "fma", "f16c", "fsgsbase"}
+var featureNames = [numFeatures]string{"bmi1", "bmi2", "lzcnt", "pclmulqdq", "avx", "fma", "f16c", "fsgsbase", "arch_prctl"}
+
+// The codes of arch_prctl(2) for the base of GS.
+const (
+	ArchSetGS = 0x1001
+	ArchGetGS = 0x1004
+)
 
 // Host is the set of features of the processor that the program runs on, as far as its operating system supports them. Empty on other
 // architectures.
@@ -36,7 +43,7 @@ func Host() Feature {
 	for i, has := range [numFeatures]bool{
 		cpu.X86.HasBMI1, cpu.X86.HasBMI2, cpu.X86.HasLZCNT, cpu.X86.HasPCLMULQDQ, cpu.X86.HasAVX, cpu.X86.HasFMA,
 		cpu.X86.HasF16C && cpu.X86.HasAVX, // F16C is reported even when the system does not save what AVX needs
-		hasFSGSBASE(),
+		hasFSGSBASE(), hasArchPrctl(),
 	} {
 		if has {
 			have |= 1 << i

@@ -1,5 +1,6 @@
-//go:build !linux
+//go:build !linux || !amd64
 
 package asm
 
-func hasFSGSBASE() bool { return false }
+func hasFSGSBASE() bool  { return false }
+func hasArchPrctl() bool { return false }

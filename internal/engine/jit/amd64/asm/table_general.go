@@ -100,6 +100,7 @@ var generalTable = []instruction{
 	{RDTSC, "rdtsc", 0, []row{{"", sx, m0F | 0x31}}},
 	{RDTSCP, "rdtscp", 0, []row{{"", sx, m0F | 0x01 | d7 | rm1}}},
 	{WRGSBASE, "wrgsbase", HasFSGSBASE, []row{{"r", s64, pF3 | m0F | 0xAE | d3}}},
+	{SYSCALL, "syscall", 0, []row{{"", sx, m0F | 0x05}}},
 	{PREFETCHT0, "prefetcht0", 0, []row{{"m", s8, m0F | 0x18 | d1}}},
 	{LDMXCSR, "ldmxcsr", 0, []row{{"m", s32, m0F | 0xAE | d2}}},
 	{STMXCSR, "stmxcsr", 0, []row{{"m", s32, m0F | 0xAE | d3}}},
