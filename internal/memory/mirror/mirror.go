@@ -8,6 +8,7 @@ package mirror
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/vmproject/vm/internal/memory"
 )
@@ -76,12 +77,22 @@ func (m *Mirror) At(page uint64) (p Page, ok bool) {
 	return p, ok
 }
 
-// Pages calls f for each page; those that it returns false for are unmapped.
+// Pages calls f for each page; those that it returns false for are unmapped: those that lie side by side at once, as each takes the host microseconds.
 func (m *Mirror) Pages(f func(page uint64, p Page, huge bool) bool) {
+	var gone []uint64
 	for at, p := range m.pages {
 		if page := at &^ hugeBit; !f(page, p, at&hugeBit != 0) {
-			m.Unmap(page, page)
+			gone = append(gone, page)
 		}
+	}
+	slices.Sort(gone)
+	for len(gone) > 0 {
+		n := 1
+		for n < len(gone) && gone[n] == gone[n-1]+memory.PageSize {
+			n++
+		}
+		m.Unmap(gone[0], gone[n-1])
+		gone = gone[n:]
 	}
 }
 
