@@ -31,7 +31,7 @@ var controls = map[ir.Op]func(*Compiler, *ir.Inst){
 
 // The shape of jump caches and shadow stacks; see the comment above and lookupJump.
 const (
-	JumpEntries = 1 << 13 // of 16 bytes: address, code
+	JumpEntries = 1 << 14 // of 16 bytes: address, code
 	jumpMask    = (JumpEntries - 1) << 1
 	jumpFold    = 9
 
