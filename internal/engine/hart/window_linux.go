@@ -21,7 +21,7 @@ func mapShared(size uintptr) (mapping, error) {
 	if err == nil {
 		if err = unix.Ftruncate(fd, int64(size)); err == nil {
 			var mem []byte
-			if mem, err = unix.Mmap(fd, 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err == nil {
+			if mem, err = unix.Mmap(fd, 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE); err == nil {
 				return mapping{mem: mem, backing: backing(fd)}, nil
 			}
 		}

@@ -97,7 +97,7 @@ type Machine struct {
 	tables   []byte           // mapping that tables are cut from
 	byPage   [numModes]tables // those of watched pages
 	spare    []*table
-	fresh    int    // tables that were never used
+	fresh    int    // of the tables that were never used, how many are not ready either
 	epoch    uint64 // counts drops: a hart that has seen another number remembers what is gone
 	freed    uint64 // counts regions freed
 	evicting bool
@@ -197,7 +197,7 @@ func (m *Machine) start(has asm.Feature, pages int) error {
 		// Safe: the mapping is page aligned and that many tables long, holds no pointers, and stays until Close.
 		m.spare = append(m.spare, (*table)(unsafe.Pointer(&m.tables[i*int(unsafe.Sizeof(table{}))])))
 	}
-	m.fresh = pages + 1
+	m.fresh = pages
 	m.prepareTables()
 	return nil
 }
@@ -299,17 +299,14 @@ func (e *Engine) page(gpa uint64) error {
 // tablesAhead is how many tables are made ready at once, before they are needed.
 const tablesAhead = 64
 
-// prepareTables makes the host provide the memory of the next tables, beside the hart. Tables that were never used are the first of spare, in order.
-// The lock is held.
+// prepareTables makes the host provide the memory of the next tables, beside the hart, when those that are ready begin to be used. Tables that were
+// never used are the first of spare, in order. The lock is held, or nobody else has the machine yet.
 func (m *Machine) prepareTables() {
-	n := len(m.spare)
-	if n >= m.fresh {
-		return
-	}
-	m.fresh = n
-	if n%tablesAhead == 0 {
+	for m.fresh > 0 && len(m.spare) < m.fresh+tablesAhead {
 		const size = int(unsafe.Sizeof(table{}))
-		mem := m.tables[max(0, n-tablesAhead)*size : n*size]
+		next := max(0, m.fresh-tablesAhead)
+		mem := m.tables[next*size : m.fresh*size]
+		m.fresh = next
 		m.background.Go(func() { code.Populate(mem) })
 	}
 }

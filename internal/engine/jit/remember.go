@@ -7,12 +7,14 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/vmproject/vm/internal/engine/hart"
 	"github.com/vmproject/vm/internal/engine/jit/amd64"
+	"github.com/vmproject/vm/internal/engine/jit/code"
 	"github.com/vmproject/vm/internal/memory"
 	"github.com/vmproject/vm/internal/memory/mmu"
 )
@@ -39,6 +41,7 @@ type memories struct {
 
 type remembered struct {
 	mapping []byte
+	ahead   sync.WaitGroup // of the mapping's memory, which a boot needs two thirds of: the host provides it beside the hart
 	*memories
 	used        uint64 // bit i: generated code may have used the jump cache of bank i since it was cleared
 	host, guest uint64 // the frame at the end of a shadow stack
@@ -55,6 +58,7 @@ func (r *remembered) open(h *hart.Hart, routines *amd64.Routines) error {
 		return fmt.Errorf("mapping the jump caches of a hart: %w", err)
 	}
 	r.mapping = mem
+	r.ahead.Go(func() { code.Populate(mem) })
 	start := -int(uintptr(unsafe.Pointer(unsafe.SliceData(mem)))) & (align - 1)
 	r.memories = (*memories)(unsafe.Pointer(&mem[start]))
 	r.host, r.guest = routines.InitShadow()
@@ -69,6 +73,7 @@ func (r *remembered) close() error {
 	if mem == nil {
 		return nil
 	}
+	r.ahead.Wait()
 	r.mapping, r.memories = nil, nil
 	return unix.Munmap(mem)
 }

@@ -126,6 +126,7 @@ func (a *Arena) Prepare() {
 func (r *Region) prepare() {
 	Populate(r.mem)
 	poison(r.mem)
+	populateExec(r.base, len(r.mem))
 	r.poisoned = true
 }
 

@@ -86,6 +86,11 @@ func forbidden(what string, err error) error {
 // Populate makes the host provide the memory of pages that will be written, at once and not by a fault for each. Kernels before 5.14 cannot, and nothing is lost.
 func Populate(b []byte) { _ = unix.Madvise(b, unix.MADV_POPULATE_WRITE) }
 
+// populateExec does the same for a view that is executed, of pages that there are.
+func populateExec(at Addr, n int) {
+	_ = unix.Madvise(unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&at))), n), unix.MADV_POPULATE_READ)
+}
+
 // unmapPages lets go of the pages of a view, which counts each of them as resident though it is so through the other one already.
 func unmapPages(b []byte) { _ = unix.Madvise(b, unix.MADV_DONTNEED) }
 

@@ -12,3 +12,5 @@ func serialize()                                {}
 
 // Populate makes the host provide the memory of pages that will be written, where it can.
 func Populate([]byte) {}
+
+func populateExec(Addr, int) {}
