@@ -170,6 +170,18 @@ func TestMatchesModel(t *testing.T) {
 				}
 			}
 		case 3:
+			var gone []uint64
+			m.Pages(func(page uint64, _ Page, _ bool) bool {
+				if keep := page-at >= 4*n*memory.PageSize; keep || r.IntN(8) == 0 {
+					return true
+				}
+				gone = append(gone, page)
+				return false
+			})
+			for _, page := range gone {
+				drop(page, page)
+			}
+		case 4:
 			if r.IntN(20) == 0 {
 				m.Clear()
 				clear(model)
