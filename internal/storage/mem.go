@@ -29,6 +29,7 @@ func newMemory(size int64) (*memImage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the host has no room for %d bytes: make it smaller (%w)", size, err)
 	}
+	enlarge(data)
 	return &memImage{data}, nil
 }
 
