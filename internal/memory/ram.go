@@ -17,8 +17,8 @@ type RAM struct {
 	base  GPA
 	minus GPA            // base below 0: adding that is an instruction less than taking away base
 	zero  unsafe.Pointer // where the host would have the guest's address 0
-	// Of accesses of so many bits, the first offset that is too large; 0 once closed.
-	end8, end16, end32, end64 GPA
+	// Of accesses of so many bits, and of any up to a page, the first offset that is too large; 0 once closed.
+	end8, end16, end32, end64, endPage GPA
 	// What a store looks at after its bytes: see quiet.go.
 	states unsafe.Pointer // of the code map's byte of the first page
 	detour GPA            // over the number of a page: 0, or detour while writers are loud
@@ -50,7 +50,7 @@ func NewPlacedRAM(base GPA, size uint64, p Placement) (*RAM, error) {
 	end := GPA(size)
 	r := &RAM{
 		base: base, minus: -base, mem: mem, fd: fd, huge: p.HugePage, zero: unsafe.Add(unsafe.Pointer(unsafe.SliceData(mem)), -base),
-		end8: end, end16: end - 1, end32: end - 3, end64: end - 7,
+		end8: end, end16: end - 1, end32: end - 3, end64: end - 7, endPage: end - PageSize + 1,
 	}
 	if err = p.apply(mem); err != nil {
 		_ = r.unmap()
@@ -77,7 +77,7 @@ func (r *RAM) unmap() error {
 		err = errors.Join(err, closeFile(r.fd))
 	}
 	r.mem, r.fd = nil, -1
-	r.end8, r.end16, r.end32, r.end64 = 0, 0, 0, 0
+	r.end8, r.end16, r.end32, r.end64, r.endPage = 0, 0, 0, 0, 0
 	return err
 }
 
@@ -260,22 +260,32 @@ func (r *RAM) missed(a GPA, p []byte) error { return outside(a, uint64(len(p))) 
 
 // Write copies p to guest memory at a.
 //
-// It copies to an array that is longer than any slice, as that has the fewest nodes; what is copied is as long as p, which has been compared.
+// In line it is up to a page of what is not the last page. It copies to an array that is longer than any slice, as that has the fewest nodes; what is copied is
+// as long as p, which has been compared.
 func (r *RAM) Write(a GPA, p []byte) (err error) {
 	off := a + r.minus
-	if off < r.end8 && GPA(len(p)) <= r.end8-off {
+	if off < r.endPage && len(p) <= PageSize {
 		copy((*[1 << 46]byte)(unsafe.Add(r.zero, a))[:], p)
-		if len(p) <= PageSize && uint32(*(*uint16)(unsafe.Add(r.states, off>>PageShift|r.detour)))&anyAsked == 0 {
+		if r.idle || uint32(*(*uint16)(unsafe.Add(r.states, off>>PageShift|r.detour)))&anyAsked == 0 {
 			return
 		}
 	}
 	return asideWith((*RAM).wrote, r, a, p)
 }
 
-// wrote is the end of a Write of more than a page, or that somebody wants to know of or has to have a barrier for, or that was none because it is outside.
+// wrote is the end of a Write that somebody wants to know of or has to have a barrier for, and all of one that is not in line.
 //
 //go:noinline
-func (r *RAM) wrote(a GPA, p []byte) error { return r.stored(a, uint64(len(p))) }
+func (r *RAM) wrote(a GPA, p []byte) error {
+	n := uint64(len(p))
+	if off := a + r.minus; off >= r.endPage || n > PageSize {
+		if !r.Contains(a, n) {
+			return outside(a, n)
+		}
+		copy(unsafe.Slice((*byte)(unsafe.Add(r.zero, a)), n), p)
+	}
+	return r.stored(a, n)
+}
 
 // CompareAndSwap64 replaces old by new in the aligned 8 bytes at a, atomically, and says whether it did: how a page-table
 // walker updates the accessed and dirty bits (Privileged 1.13 §12.3.1).
