@@ -160,7 +160,8 @@ func (c *Compiler) setMirror() {
 	c.Bind(done)
 }
 
-// setGS asks the kernel to make tmp the base of GS. tmp and tmp2 are lost.
+// setGS asks the kernel to make tmp the base of GS. tmp and tmp2 are lost. A kernel that did so when it was tried and now refuses, by a filter that came later, ends the process:
+// an access would reach other memory than the mirror.
 func (c *Compiler) setGS() {
 	changed := [...]asm.Reg{asm.RDI, asm.RSI, asm.R11, tmp2} // RCX and R11 are the kernel's
 	for _, r := range changed {
@@ -170,6 +171,11 @@ func (c *Compiler) setGS() {
 	c.MovImm(asm.RDI, asm.ArchSetGS)
 	c.MovImm(asm.RAX, sysArchPrctl)
 	c.Plain(asm.SYSCALL)
+	ok := c.NewLabel()
+	c.RR(asm.TEST, asm.S32, asm.RAX, asm.RAX)
+	c.Jcc(asm.CondE, ok)
+	c.Plain(asm.UD2)
+	c.Bind(ok)
 	for _, r := range changed {
 		c.RM(asm.MOV, asm.S64, r, raw(int(r)))
 	}
