@@ -31,6 +31,11 @@ var _ [0]struct{} = [(unsafe.Offsetof(State{}.TLB) + unsafe.Offsetof(mmu.TLB{}.B
 
 // Hot is what comes before the TLB in a State, and in every window on it.
 type Hot struct {
+	// First what generated code names most, where an instruction has one byte for the distance: these three, the translator's, and X up to t3.
+	Beyond    uint64 // the bits that no address in a mirror has
+	PageBase  uint64 // the virtual address of the page that is executed
+	JumpCache uint64 // the host address of the present address space's
+
 	X  [NumX]uint64 // integer registers; X[0] is always zero
 	F  [32]uint64   // floating-point registers, NaN-boxed (Unprivileged, "F" §21.2)
 	PC uint64       // the address of the instruction being executed, until it completes
@@ -83,11 +88,9 @@ type Hot struct {
 	// Tables is the host address of an array of the tables of translations, by page of RAM; Walks counts what generated code walked.
 	Tables, Walks                            uint64
 	Mirror                                   uint64 // the base of the mirror in use, where no instruction makes it that of a segment; 0: none yet
-	Beyond                                   uint64 // the bits that no address in a mirror has
-	PageBase, InstretEnd                     uint64
+	InstretEnd                               uint64
 	Budget, Refill                           int64
 	ExitArg, ExitKind                        uint64
-	JumpCache                                uint64
 	FetchBank                                uint64 // host address of the bank that fetches use now
 	Target                                   uint64
 	HostSP                                   uint64

@@ -582,23 +582,30 @@ type residents struct {
 	faults []fault // in order
 }
 
-// fault is an amd64.Fault, as distances from the start of code memory.
+// fault is an amd64.Fault. Distances are from the start of code memory; to is a place with the bit placed.
 type fault struct{ at, to uint32 }
+
+const placed = 1 << 31
 
 func (r *residents) add(p *page, start uint32, faults []amd64.Fault) {
 	for _, f := range faults {
-		r.faults = append(r.faults, fault{start + uint32(f.At), start + uint32(f.To)})
+		to := start + uint32(f.To)
+		if f.To == 0 {
+			to = uint32(f.Place) | placed
+		}
+		r.faults = append(r.faults, fault{start + uint32(f.At), to})
 	}
 	r.starts, r.owners = append(r.starts, start), append(r.owners, p)
 }
 
-// stepAt is where the access at an address in generated code goes on when it has to be a step.
-func (m *Machine) stepAt(at uintptr) (uintptr, bool) {
+// stepFault makes the access that has faulted a step. It returns false for an address that is none's.
+func (m *Machine) stepFault(s *hart.State) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	at := uintptr(s.Fault.PC)
 	r := m.inRegion[m.arena.Region(code.Addr(at))]
 	if r == nil {
-		return 0, false
+		return false
 	}
 	off := uint32(at - uintptr(m.arena.Base()))
 	i, exact := slices.BinarySearchFunc(r.faults, off, func(f fault, off uint32) int { return cmp.Compare(f.at, off) })
@@ -606,9 +613,14 @@ func (m *Machine) stepAt(at uintptr) (uintptr, bool) {
 		i--
 	}
 	if i < 0 {
-		return 0, false
+		return false
 	}
-	return uintptr(m.arena.Base()) + uintptr(r.faults[i].to), true
+	if to := r.faults[i].to; to&placed != 0 {
+		m.routines.StepFault(s, amd64.Place(to&^placed))
+	} else {
+		s.Fault.PC = uint64(m.arena.Base()) + uint64(to)
+	}
+	return true
 }
 
 // pending is the jump that the link at an address is about: where its displacement is, what the link says, the page whose

@@ -234,11 +234,9 @@ func (e *Engine) fault() uintptr {
 	}
 	w.faulted = va &^ memory.PageMask
 	e.counts.mirrors.steps++
-	at, ok := e.m.stepAt(uintptr(h.Fault.PC))
-	if !ok {
+	if !e.m.stepFault(h.State) {
 		panic("jit: a fault of generated code that does not access a mirror")
 	}
-	h.Fault.PC = uint64(at)
 	return e.m.routines.Retry
 }
 

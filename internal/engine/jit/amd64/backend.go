@@ -243,7 +243,14 @@ func (c *Compiler) leaving(emit func(*Compiler, *piece), target int64) *piece {
 }
 
 func linkPiece(c *Compiler, p *piece) { c.unlinked(p.site, int32(p.in.Imm), false) }
-func stepPiece(c *Compiler, p *piece) { c.step(&p.in) }
+func stepPiece(c *Compiler, p *piece) {
+	if n := int(p.in.N) - c.deducted; c.region == nil && n >= 0 {
+		c.CallTo(c.routines.StepAt)
+		c.Long(uint32(c.place(&p.in)))
+		return
+	}
+	c.step(&p.in)
+}
 
 // emitters is the table of operations.
 var emitters [ir.NumOps]func(c *Compiler, in *ir.Inst)

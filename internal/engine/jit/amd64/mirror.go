@@ -20,14 +20,18 @@ import (
 	"github.com/vmproject/vm/internal/memory/mirror"
 )
 
-// Fault is a place in code where an access may fault: between it and the next one's. To is where to go on if it has to be a step. Both are
-// offsets from the start of the code.
-type Fault struct{ At, To int }
+// Fault is a place in code where an access may fault: between it and the next one's. If it has to be a step, the code goes on at To, or as [Routines.StepFault]
+// has it at Place where To is 0. At and To are offsets from the start of the code.
+type Fault struct {
+	At, To int
+	Place  Place
+}
 
-// faultSite is a Fault that is not complete.
+// faultSite is a Fault that is not complete. In blocks all is known of a step that there is to do; a region has code for it.
 type faultSite struct {
-	at int
-	to asm.Label
+	at    int
+	to    asm.Label
+	place Place
 }
 
 // maxDrift bounds how far from a compared value an address may be, in bytes: with the immediate of an access, still in the margin.
@@ -39,20 +43,27 @@ type drifts [ir.NumInt]int32
 // mirrored is the operand of an access to the mirror.
 func (c *Compiler) mirrored(in *ir.Inst) asm.Mem {
 	c.count(CountMirrored)
-	step := c.stepLabel(in)
-	a := in.A
-	if a == varHeld && c.region == nil {
-		a = c.held
-	}
-	switch {
-	case a == ir.Zero, c.region == nil && c.drifts[a] != 0, c.region != nil && c.compared:
-	default:
-		c.Jcc(c.compareReach(in.A), step)
-		if c.region == nil {
+	site := faultSite{}
+	if c.region != nil {
+		site.to = c.stepLabel(in)
+		if !c.compared {
+			c.Jcc(c.compareReach(in.A), site.to)
+		}
+	} else {
+		site.place = Place(c.place(in))
+		a := in.A
+		if a == varHeld {
+			a = c.held
+		}
+		if a != ir.Zero && c.drifts[a] == 0 {
+			c.Jcc(c.compareReach(in.A), c.stepLabel(in))
 			c.drifts[a] = 1
 		}
 	}
-	defer func() { c.faults = append(c.faults, faultSite{c.Pos(), step}) }()
+	defer func() {
+		site.at = c.Pos()
+		c.faults = append(c.faults, site)
+	}()
 	if c.segment() {
 		return asm.At(c.use(in.A, tmp), int32(in.Imm)).GS()
 	}
@@ -114,8 +125,11 @@ func (c *Compiler) follow(in *ir.Inst) {
 func (c *Compiler) faultsOf() []Fault {
 	out := c.faultList[:0]
 	for _, f := range c.faults {
-		to, _ := c.Offset(f.to)
-		out = append(out, Fault{f.at, to})
+		to := 0
+		if c.region != nil {
+			to, _ = c.Offset(f.to)
+		}
+		out = append(out, Fault{f.at, to, f.place})
 	}
 	c.faultList = out
 	return out
@@ -192,6 +206,13 @@ func (r *Routines) Faults() code.Faults {
 		Routine: code.Addr(r.Fault), PC: offFaultPC,
 		Address: offFault + int32(unsafe.Offsetof(hart.Fault{}.Address)), Code: offFault + int32(unsafe.Offsetof(hart.Fault{}.Code)),
 	}
+}
+
+// StepFault makes the access that faulted a step, at a place of the code of a block.
+func (r *Routines) StepFault(s *hart.State, p Place) {
+	s.Raw[tmp2] = p.Off()
+	s.Raw[budget] -= uint64(p.Retired())
+	s.Fault.PC = uint64(r.Step)
 }
 
 // faultRoutines are the way to Go and back of an access that faulted, with every register as it was.

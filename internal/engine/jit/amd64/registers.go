@@ -89,10 +89,10 @@ const (
 	ftmp3 = asm.XMM2
 )
 
-// bias is where in the state RBP points: the integer registers are within reach of a displacement of one byte.
+// bias is where in the state RBP points: what comes first there, the integer registers up to t3 among it, is within reach of a displacement of one byte.
 const bias = 128
 
-// Offsets from RBP. X is the first field of the state.
+// Offsets from RBP.
 func disp(off uintptr) int32 { return int32(off) - bias }
 
 var (

@@ -82,6 +82,7 @@ type Routines struct {
 	Retry  uintptr // a State.Target: goes on where an access has faulted, or at another place with the same registers
 
 	Step                                uintptr // tmp2: offset in the page
+	StepAt                              uintptr // called, with the place behind the call
 	Poll                                uintptr // tmp2: offset
 	PollAt                              uintptr // tmp: address
 	Find                                uintptr // tmp: address
@@ -156,6 +157,14 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 	stepPC := here() // the program counter is in tmp2
 	c.MR(asm.MOV, asm.S64, state(offPC), tmp2)
 	leaveAs(KindStep)
+
+	r.StepAt = here()
+	c.R(asm.POP, asm.S64, tmp)
+	c.RM(asm.MOV, asm.S32, tmp, asm.At(tmp, 0))
+	c.RR(asm.MOVZX16, asm.S32, tmp2, tmp)
+	c.RI(asm.SHR, asm.S32, tmp, placeShift)
+	c.RR(asm.SUB, asm.S64, budget, tmp)
+	c.JmpTo(r.Step)
 
 	r.Link = here()
 	c.R(asm.POP, asm.S64, tmp)
