@@ -37,7 +37,7 @@ const slice = 16 << 10
 
 // maxBudget bounds what generated code executes without looking up, and with it how far a pointer of a loop can go: with a turn of at least one instruction,
 // and steps of opt.MaxStep, still not out of a mirror's margins.
-const maxBudget = 2 * slice
+const maxBudget = amd64.MaxBudget
 
 // A region may be done with its last turn before it looks up.
 var _ [mirror.Reach/2 - (maxBudget+2000)*opt.MaxStep]struct{}
@@ -357,6 +357,7 @@ func (e *Engine) call(target uintptr) amd64.Kind {
 	h := e.h
 	e.forget()
 	e.memory.use(h)
+	e.memory.makeRoom(h, h.Bank%mmu.NumBanks)
 	h.Target = uint64(target)
 	h.JumpCache = h.JumpCaches[h.Bank%mmu.NumBanks]
 	h.FetchBank = h.Windows[h.Bank%mmu.NumBanks] + bankOffset

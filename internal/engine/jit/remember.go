@@ -27,11 +27,8 @@ const noJump = 1
 
 type jumpCache [amd64.JumpEntries]jump
 
-// shadow is a shadow stack, with room below it for what is pushed when it is full.
-type shadow struct {
-	_     [amd64.ShadowBytes]byte
-	words [amd64.ShadowBytes / 8]uint64
-}
+// shadow is a shadow stack. Few are deep: the host provides what is used.
+type shadow [amd64.ShadowBytes / 8]uint64
 
 // memories is what is mapped for a hart. Page aligned, so that the stacks are aligned to their size; jumpCache is a multiple of that.
 type memories struct {
@@ -52,15 +49,22 @@ type remembered struct {
 // The conversion is safe: the mapping is aligned to a shadow stack and longer than memories by what the alignment takes, holds no Go
 // pointers, and stays until close.
 func (r *remembered) open(h *hart.Hart, routines *amd64.Routines) error {
-	const align = 2 * amd64.ShadowBytes
+	const align = amd64.ShadowBytes
 	mem, err := unix.Mmap(-1, 0, int(unsafe.Sizeof(memories{}))+align, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
 	if err != nil {
 		return fmt.Errorf("mapping the jump caches of a hart: %w", err)
 	}
 	r.mapping = mem
-	r.ahead.Go(func() { code.Populate(mem) })
 	start := -int(uintptr(unsafe.Pointer(unsafe.SliceData(mem)))) & (align - 1)
 	r.memories = (*memories)(unsafe.Pointer(&mem[start]))
+	const shadows, jumps, top = unsafe.Offsetof(memories{}.shadows), unsafe.Offsetof(memories{}.jumps), 32 << 10
+	mem = mem[start:]
+	r.ahead.Go(func() {
+		code.Populate(mem[jumps : jumps+unsafe.Sizeof(memories{}.jumps)])
+		for i := range uintptr(mmu.NumBanks) {
+			code.Populate(mem[shadows+(i+1)*amd64.ShadowBytes-top : shadows+(i+1)*amd64.ShadowBytes])
+		}
+	})
 	r.host, r.guest = routines.InitShadow()
 	for i := range mmu.NumBanks {
 		h.JumpCaches[i] = uint64(uintptr(unsafe.Pointer(&r.jumps[i])))
@@ -144,9 +148,24 @@ func (r *remembered) use(h *hart.Hart) {
 
 // forgetReturns empties the shadow stack of a bank.
 func (r *remembered) forgetReturns(h *hart.Hart, i int) {
-	s := &r.shadows[i].words
+	s := &r.shadows[i]
 	s[amd64.ShadowTop/8], s[amd64.ShadowTop/8+1] = r.host, r.guest
 	h.ShadowSP[i] = uint64(uintptr(unsafe.Pointer(&s[amd64.ShadowTop/8])))
+}
+
+// makeRoom empties the shadow stack of a bank if there is little left of it, but for the host's return address that may be on top.
+func (r *remembered) makeRoom(h *hart.Hart, i uint64) {
+	at := h.ShadowSP[i] % amd64.ShadowBytes
+	if at >= amd64.ShadowRoom {
+		return
+	}
+	s := &r.shadows[i]
+	top := s[at/8]
+	r.forgetReturns(h, int(i))
+	if at%16 != 0 {
+		s[amd64.ShadowTop/8-1] = top
+		h.ShadowSP[i] -= 8
+	}
 }
 
 func (r *remembered) forgetPage(h *hart.Hart, p mmu.ForgottenPage) {

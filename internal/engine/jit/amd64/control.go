@@ -8,8 +8,8 @@ package amd64
 //
 // Calls use the host's call instruction, and returns its return, so that the host's processor predicts them. RSP points to the
 // shadow stack of the present fetch bank; each frame is the host's return address and, above it, the guest's, which a return compares with the
-// register that it goes by. The stack is a power of two in size, aligned to it; full, it starts again at its top, and what was in it is
-// forgotten. At its top lies a frame that no return matches.
+// register that it goes by. At the stack's top lies a frame that no return matches. A call does not look whether there is room: there is for as many as the budget
+// allows. What gives a new budget looks, and what changes to another stack; short of room, the stack starts again at its top, and what was in it is forgotten.
 //
 // The budget is checked where a program can go round: on jumps back, and on jumps and calls to computed or other pages' addresses. It is also
 // checked where a block ends because it is long, so that samples find hot straight lines.
@@ -35,11 +35,21 @@ const (
 	jumpMask    = (JumpEntries - 1) << 1
 	jumpFold    = 9
 
-	ShadowBytes = 64 << 10
+	// ShadowBytes is the size of a shadow stack, which is aligned to it.
+	ShadowBytes = 1 << 20
 	shadowMask  = ShadowBytes - 1
 	// ShadowTop is where the pointer of an empty stack is, from its start.
-	ShadowTop = ShadowBytes - 16
+	ShadowTop = ShadowBytes - frameBytes
+	// ShadowRoom is what has to be left: a frame for each instruction, and what a region executes beyond the budget.
+	ShadowRoom = (MaxBudget + 4096) * frameBytes
+	frameBytes = 16
+
+	// MaxBudget is the most instructions that generated code may be asked for.
+	MaxBudget = 32 << 10
 )
+
+// It is an instruction's displacement, and there is as much to use as there is to spare, nearly.
+var _ [ShadowTop - ShadowRoom - ShadowBytes*2/5]struct{}
 
 func inside(off int64) bool { return uint64(off) < memory.PageSize }
 
@@ -135,7 +145,11 @@ func jump(c *Compiler, in *ir.Inst) {
 	poll.again = resume
 	c.Jcc(asm.CondLE, poll.label)
 	if !inside(target) {
-		c.address(tmp, target)
+		if ahead := target - int64(in.Off) - int64(in.Len); fits(ahead) {
+			c.RM(asm.LEA, asm.S64, tmp, asm.At(tmp, int32(ahead))) // from where the call returns to
+		} else {
+			c.address(tmp, target)
+		}
 		c.lookupCall(resume)
 	} else if l, ok := c.own(int32(target)); ok && !c.block.Plain {
 		c.Call(l)
@@ -153,12 +167,6 @@ func jump(c *Compiler, in *ir.Inst) {
 func (c *Compiler) pushReturn(in *ir.Inst) {
 	c.address(tmp, int64(in.Off)+int64(in.Len))
 	c.put(in.Dst, tmp)
-	resume := c.NewLabel()
-	full := c.add(fullPiece, in)
-	full.again = resume
-	c.RI(asm.TEST, asm.S32, asm.RSP, shadowMask)
-	c.Jcc(asm.CondE, full.label)
-	c.Bind(resume)
 	c.R(asm.PUSH, asm.S64, tmp)
 }
 
@@ -174,10 +182,15 @@ func pollCallPiece(c *Compiler, p *piece) {
 	c.Jmp(p.again)
 }
 
-// fullPiece starts the shadow stack again at its top.
-func fullPiece(c *Compiler, p *piece) {
+// makeRoom empties the shadow stack if there is little left of it. tmp2 is lost.
+func (c *Compiler) makeRoom() {
+	enough := c.NewLabel()
+	c.RR(asm.MOV, asm.S32, tmp2, asm.RSP)
+	c.RI(asm.AND, asm.S32, tmp2, shadowMask)
+	c.RI(asm.CMP, asm.S32, tmp2, ShadowRoom)
+	c.Jcc(asm.CondAE, enough)
 	c.RI(asm.OR, asm.S64, asm.RSP, ShadowTop)
-	c.Jmp(p.again)
+	c.Bind(enough)
 }
 
 // findCallPiece calls the code for an address that the jump cache does not have.

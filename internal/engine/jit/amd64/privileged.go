@@ -162,6 +162,7 @@ func (c *Compiler) switchBanks() {
 	c.RM(asm.MOV, asm.S64, tmp, scratch(4))
 	c.MR(asm.MOV, asm.S64, state(offBank), tmp)
 	c.RM(asm.MOV, asm.S64, asm.RSP, asm.Indexed(base, tmp, 8, offShadowSP))
+	c.makeRoom()
 	c.RM(asm.MOV, asm.S64, tmp2, asm.Indexed(base, tmp, 8, offJumpCaches))
 	c.MR(asm.MOV, asm.S64, state(offJumpCache), tmp2)
 	c.RM(asm.MOV, asm.S64, tmp2, asm.Indexed(base, tmp, 8, offWindows))

@@ -256,6 +256,7 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 	c.Jcc(asm.CondL, out)
 	c.RR(asm.ADD, asm.S64, budget, tmp2)
 	c.MR(asm.ADD, asm.S64, state(offInstretEnd), tmp2)
+	c.makeRoom()
 	c.JmpTo(dispatch)
 	c.Bind(out)
 	c.MR(asm.MOV, asm.S64, state(offPC), tmp)

@@ -4,10 +4,14 @@ package optimize
 
 import "github.com/vmproject/vm/internal/engine/jit/ir"
 
-// Fold finds constants, and addresses in the page, that are added to at once.
+// Fold finds constants, and addresses in the page, that are added to at once, and those of calls, which replace them.
 func Fold(insts []ir.Inst) {
 	for i := 1; i < len(insts); i++ {
 		upper, in := &insts[i-1], &insts[i]
+		if in.Op == ir.Jump && in.Has(ir.Call) && upper.Op == ir.Page && upper.Dst == in.Dst {
+			insts[i-1] = nop(upper) // what it was for is in the jump's target
+			continue
+		}
 		if in.Op != ir.Add || !in.Has(ir.UseImm) || in.A != upper.Dst || in.Dst != upper.Dst {
 			continue
 		}
