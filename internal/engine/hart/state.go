@@ -32,9 +32,9 @@ var _ [0]struct{} = [(unsafe.Offsetof(State{}.TLB) + unsafe.Offsetof(mmu.TLB{}.B
 // Hot is what comes before the TLB in a State, and in every window on it.
 type Hot struct {
 	// First what generated code names most, where an instruction has one byte for the distance: these three, the translator's, and X up to t3.
-	Beyond   uint64 // the bits that no address in a mirror has
-	PageBase uint64 // the virtual address of the page that is executed
-	Version  uint64 // that of the present bank, of Versions
+	Beyond    uint64 // the bits that no address in a mirror has
+	PageBase  uint64 // the virtual address of the page that is executed
+	JumpCache uint64 // the host address of the present address space's
 
 	X  [NumX]uint64 // integer registers; X[0] is always zero
 	F  [32]uint64   // floating-point registers, NaN-boxed (Unprivileged, "F" §21.2)
@@ -91,15 +91,13 @@ type Hot struct {
 	InstretEnd                               uint64
 	Budget, Refill                           int64
 	ExitArg, ExitKind                        uint64
-	JumpCache                                uint64 // the host address of the present bank's
 	FetchBank                                uint64 // host address of the bank that fetches use now
 	Target                                   uint64
 	HostSP                                   uint64
 	HostMXCSR, GuestMXCSR                    uint32
 	FPFast                                   uint64
 	TimeFast, TimeMul, TimeOffset, TimeFence uint64 // TimeFence: there are other harts
-	ShadowSP, JumpCaches, Versions           [mmu.NumBanks]uint64
-	FarLinks                                 int64 // how many jumps between pages may be completed before somebody grants more
+	ShadowSP, JumpCaches                     [mmu.NumBanks]uint64
 	Scratch                                  [16]uint64
 	Counters                                 [32]uint64
 	Current                                  uint64       // host address of TLB.Current

@@ -5,7 +5,7 @@ package jit
 // A page that has translations has a table, outside the Go heap, of where each begins; generated code looks there by itself. Pages
 // are dropped when they have changed and a hart executes FENCE.I, and with the region of code memory that some of their code is in.
 //
-// Links between translations stay inside a page, or are for a version of a bank (remember.go), so that a page is dropped by clearing its table. A hart that still executes its code, or
+// Links between translations stay inside a page, so that a page is dropped by clearing its table. A hart that still executes its code, or
 // remembers addresses of it, may go on until it fences itself, or until [Machine.evict] has had an answer from every hart.
 
 import (
@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -81,7 +80,6 @@ type Machine struct {
 	symbol   func(va uint64) (string, bool)
 
 	background sync.WaitGroup // of prepareTables
-	versions   atomic.Uint32  // of banks: see remembered.renew
 
 	mu       sync.Mutex // guards all that follows; nobody waits for a hart with it held
 	harts    []*Engine
@@ -644,35 +642,6 @@ func (m *Machine) pending(at uint64) (site uint32, l amd64.Link, p *page, freed 
 		return 0, 0, nil, m.freed
 	}
 	return off - l.Distance(), l, r.owners[i], m.freed
-}
-
-// linkFar makes the jump at a site lead to an outer entry while the version is that of the bank. Another hart may be between the comparison and the jump: where there is one, a
-// jump that once was complete keeps its target.
-func (m *Machine) linkFar(site uint32, freed uint64, target, version uint32) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.freed != freed {
-		return
-	}
-	at := m.arena.Base() + code.Addr(site)
-	now := func(at code.Addr) uint32 { return binary.LittleEndian.Uint32(m.arena.Writable(at, 4)) }
-	if to := target - (site + 4); now(at) != to {
-		if m.compiler.Parallel && now(at-amd64.FarVersion) != amd64.NoVersion {
-			return
-		}
-		m.patch(at, to)
-	}
-	m.patch(at-amd64.FarVersion, version)
-	m.stats.FarLinks++
-}
-
-// patch changes four bytes of code, at once if another hart may execute them, and then they lie within one aligned word, which nobody else changes: the lock is held.
-func (m *Machine) patch(at code.Addr, v uint32) {
-	if !m.compiler.Parallel {
-		binary.LittleEndian.PutUint32(m.arena.Writable(at, 4), v)
-		return
-	}
-	m.patchWord(at, func(b []byte) { binary.LittleEndian.PutUint32(b, v) })
 }
 
 // link makes the jump at a site in code of p lead to the translation at an offset.

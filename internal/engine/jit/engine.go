@@ -53,7 +53,6 @@ type Engine struct {
 	epoch      uint64                      // Machine.epoch then
 	mirrors    [mmu.NumBanks]mirroredSpace // see mirror.go
 	mirrorless bool                        // the host has refused one
-	far        farJump
 	samples
 	counts
 }
@@ -69,7 +68,6 @@ func (m *Machine) New(h *hart.Hart, pages int) (*Engine, error) {
 		return nil, fmt.Errorf("%w: the state of a hart cannot be mapped more than once", code.ErrForbidden)
 	}
 	e := &Engine{m: m, h: h, interp: interp.NewSize(h, pages)}
-	e.memory.versions = &m.versions
 	if err := e.memory.open(h, &m.routines); err != nil {
 		return nil, err
 	}
@@ -89,7 +87,6 @@ func (m *Machine) New(h *hart.Hart, pages int) (*Engine, error) {
 		for _, e := range m.harts {
 			e.h.TimeFence = 1
 		}
-		m.compiler.Parallel = true
 	}
 	m.mu.Unlock()
 	return e, nil
@@ -169,9 +166,6 @@ func (e *Engine) run(limit, refill int64) (exit engine.Exit, exited bool, left i
 			}
 			left--
 			continue
-		}
-		if e.far.page != nil {
-			e.linkFar(target)
 		}
 		budget := min(left, maxBudget)
 		if refill != 0 {
@@ -307,9 +301,6 @@ func (e *Engine) enter(target uintptr, budget, refill int64) (left int64, exit e
 	h := e.h
 	h.Budget, h.Refill = budget, refill
 	h.InstretEnd = h.Instret + uint64(budget)
-	if refill == 0 || e.m.tier.mode != TierAuto { // there are no samples
-		h.FarLinks = 1
-	}
 	for {
 		kind := e.call(target)
 		e.exits[kind]++
@@ -344,10 +335,6 @@ func (e *Engine) enter(target uintptr, budget, refill int64) (left int64, exit e
 				e.link()
 			}
 			return max(h.Budget, 0), 0, false
-		case amd64.KindFar:
-			h.Instret = h.InstretEnd - uint64(h.Budget)
-			e.noteFar()
-			return max(h.Budget, 0), 0, false
 		case amd64.KindCheck:
 			h.Instret = h.InstretEnd - uint64(h.Budget)
 			h.CheckInterrupts()
@@ -373,7 +360,6 @@ func (e *Engine) call(target uintptr) amd64.Kind {
 	e.memory.makeRoom(h, h.Bank%mmu.NumBanks)
 	h.Target = uint64(target)
 	h.JumpCache = h.JumpCaches[h.Bank%mmu.NumBanks]
-	h.Version = h.Versions[h.Bank%mmu.NumBanks]
 	h.FetchBank = h.Windows[h.Bank%mmu.NumBanks] + bankOffset
 	h.Tables = h.TLB.Banks[h.Bank%mmu.NumBanks].Tables
 	e.floatingPoint()
@@ -452,33 +438,5 @@ func (e *Engine) link() {
 	_, inner, err := e.translate(p.gpa, uint16(h.PC&memory.PageMask), l.Plain())
 	if err == nil {
 		e.m.link(site, freed, inner)
-	}
-}
-
-// farJump is a jump between pages that generated code was left by to complete it.
-type farJump struct {
-	page  *page // that it is in; nil: there is none
-	site  uint32
-	freed uint64 // Machine.freed then
-	bank  uint64
-	to    uint64
-}
-
-// noteFar remembers the jump, until its target is found.
-func (e *Engine) noteFar() {
-	h := e.h
-	site, _, p, freed := e.m.pending(h.ExitArg)
-	e.far = farJump{p, site, freed, h.Bank % mmu.NumBanks, h.PC}
-}
-
-// linkFar completes the jump to what has been found at State.PC. It is what the jump cache would be filled with.
-func (e *Engine) linkFar(target uintptr) {
-	h, far := e.h, e.far
-	e.far.page = nil
-	if far.page.mode != e.mode() || far.to != h.PC || far.bank != h.Bank%mmu.NumBanks {
-		return
-	}
-	if v := e.memory.link(h, far.bank, h.PC&^memory.PageMask); v != 0 {
-		e.m.linkFar(far.site, far.freed, uint32(target-uintptr(e.m.arena.Base())), v)
 	}
 }

@@ -1,14 +1,13 @@
 package jit
 
-// What a hart remembers of translations: for each TLB bank a jump cache, a shadow stack, and the version that jumps between pages are complete for (package amd64, control.go). They
-// hold or stand for host addresses, and are right only as long as the bank's fetch translations are: hart.State.TLB says what has to be forgotten.
+// What a hart remembers of translations: for each TLB bank a jump cache and a shadow stack (package amd64, control.go). Both hold host
+// addresses, and both are right only as long as the bank's fetch translations are: hart.State.TLB says what has to be forgotten.
 
 import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
 	"sync"
-	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -31,7 +30,7 @@ type jumpCache [amd64.JumpEntries]jump
 // shadow is a shadow stack. Few are deep: the host provides what is used.
 type shadow [amd64.ShadowBytes / 8]uint64
 
-// memories is what is mapped for a hart. Page aligned, so that the stacks are aligned to their size; jumpCache is a multiple of that.
+// memories is what is mapped for a hart. Page aligned, so that the stacks, which come first, are aligned to their size.
 type memories struct {
 	shadows [mmu.NumBanks]shadow
 	jumps   [mmu.NumBanks]jumpCache
@@ -39,12 +38,10 @@ type memories struct {
 
 type remembered struct {
 	mapping []byte
-	ahead   sync.WaitGroup // of the mapping's memory, which a boot needs two thirds of: the host provides it beside the hart
+	ahead   sync.WaitGroup // of the jump caches and the tops of the stacks, which a boot needs two thirds of: the host provides them beside the hart
 	*memories
-	linked      [mmu.NumBanks]map[uint64]struct{} // the pages that jumps are complete to for the bank's present version
-	versions    *atomic.Uint32                    // the last one of the machine
-	used        uint64                            // bit i: generated code may have used the jump cache of bank i since it was cleared
-	host, guest uint64                            // the frame at the end of a shadow stack
+	used        uint64 // bit i: generated code may have used the jump cache of bank i since it was cleared
+	host, guest uint64 // the frame at the end of a shadow stack
 }
 
 // open maps the memory of a hart, and tells its state where it is.
@@ -112,7 +109,6 @@ func (r *remembered) forgetBank(h *hart.Hart, i int) {
 		r.used &^= 1 << i
 	}
 	jumps[0].va = noJump
-	r.renew(h, i)
 	b.ForgetExec()
 	for k := range b.Fetch {
 		b.Fetch[k].Table = 0
@@ -150,36 +146,6 @@ func (r *remembered) use(h *hart.Hart) {
 	r.used |= 1<<(h.Bank%mmu.NumBanks) | 1<<(t.Current[mmu.ViewU]%64) | 1<<(t.Current[mmu.ViewS]%64)
 }
 
-// renew gives a bank another version, so that no jump between pages is complete for it.
-func (r *remembered) renew(h *hart.Hart, i int) {
-	clear(r.linked[i])
-	h.Versions[i] = 0
-	if v := r.versions.Add(1); v < amd64.NoVersion {
-		h.Versions[i] = uint64(v)
-	} else {
-		r.versions.Store(amd64.NoVersion) // they are used up
-	}
-}
-
-// maxLinked bounds the pages that are noted for a version: a guest may jump to one page at any number of addresses.
-const maxLinked = 1 << 14
-
-// link notes that a jump to a page is complete for the present version of a bank, and returns that, or 0 if it has none.
-func (r *remembered) link(h *hart.Hart, i, page uint64) uint32 {
-	if len(r.linked[i]) == maxLinked {
-		r.renew(h, int(i))
-	}
-	v := h.Versions[i]
-	if v == 0 {
-		return 0
-	}
-	if r.linked[i] == nil {
-		r.linked[i] = map[uint64]struct{}{}
-	}
-	r.linked[i][page] = struct{}{}
-	return uint32(v)
-}
-
 // forgetReturns empties the shadow stack of a bank.
 func (r *remembered) forgetReturns(h *hart.Hart, i int) {
 	s := &r.shadows[i]
@@ -215,9 +181,6 @@ func (r *remembered) forgetPage(h *hart.Hart, p mmu.ForgottenPage) {
 	}
 	if jumps[0].va == 0 {
 		jumps[0].va = noJump
-	}
-	if _, ok := r.linked[p.Bank%mmu.NumBanks][p.Page]; ok {
-		r.renew(h, int(p.Bank%mmu.NumBanks))
 	}
 	r.forgetReturns(h, int(p.Bank%mmu.NumBanks))
 }

@@ -28,7 +28,6 @@ type Stats struct {
 	Bytes         uint64 // host code
 	Time          time.Duration
 	Links         uint64 // jumps completed
-	FarLinks      uint64 // likewise, between pages, as often as they were
 	Stale         uint64 // pages dropped because they had been written
 	Evictions     uint64 // regions of code memory freed
 
@@ -175,7 +174,6 @@ func (m *Machine) report() []engine.Section {
 			{Name: "compile time, ms", Value: fmt.Sprintf("%.1f", s.Time.Seconds()*1e3)},
 			ratio("ns a guest instruction", float64(s.Time.Nanoseconds()), s.Guest),
 			count("jumps linked", s.Links),
-			count("between pages", s.FarLinks),
 			count("stale pages dropped", s.Stale),
 			count("code regions evicted", s.Evictions),
 			count("ecalls in generated code", sum.traps),

@@ -136,14 +136,10 @@ func (s *samples) jitter() uint16 { return s.vary }
 
 const maxSamples = 4096
 
-// farLinks is how many jumps between pages may be completed between samples, a twentieth of the time: what versions come and go in would do nothing else.
-const farLinks = 3
-
 // sample counts where the hart is.
 func (e *Engine) sample() {
 	h, t := e.h, &e.m.tier
 	h.Samples = t.every()
-	h.FarLinks = farLinks
 	e.warm()
 	e.vary = uint16(rand.Uint32() & 1023)
 	f := &h.TLB.Banks[h.Bank%mmu.NumBanks].Fetch[mmu.FetchIndex(h.PC)]
@@ -313,19 +309,13 @@ func (m *Machine) install(p *page, r *opt.Region, s *opt.Source, va uint64) {
 
 // patchEntry makes the no-operation at an address a jump. It lies within one aligned word, which nobody else changes: the lock is held.
 func (m *Machine) patchEntry(at, to code.Addr) {
-	m.patchWord(at, func(b []byte) {
-		b[0] = 0xE9
-		binary.LittleEndian.PutUint32(b[1:], uint32(to-(at+amd64.PatchSize)))
-	})
-}
-
-// patchWord changes what begins at an address and ends in the same aligned word, by one store.
-func (m *Machine) patchWord(at code.Addr, change func(b []byte)) {
 	word := at &^ 7
 	b := m.arena.Writable(word, 8)
 	var w [8]byte
 	copy(w[:], b)
-	change(w[at-word:])
+	i := at - word
+	w[i] = 0xE9
+	binary.LittleEndian.PutUint32(w[i+1:], uint32(to-(at+amd64.PatchSize)))
 	// Safe: the arena's memory is page aligned, and word is a multiple of 8 in it.
 	atomic.StoreUint64((*uint64)(unsafe.Pointer(unsafe.SliceData(b))), binary.NativeEndian.Uint64(w[:]))
 }

@@ -37,7 +37,6 @@ type Compiler struct {
 
 	Counting bool // loads and stores are counted: see count.go
 
-	Parallel  bool // code may change while another hart executes it
 	Patchable bool // entries can be replaced: see PatchSize
 
 	Mirrored  bool // the code executes in a mirrored address space: see mirror.go

@@ -3,9 +3,8 @@ package amd64
 // Control flow.
 //
 // Direct jumps inside of the page are links: patched once, then a plain jump. All others look their target up by its virtual
-// address in the jump cache of the present address space, in line; direct ones of address spaces that run for long, whose code is mirrored, compare a number first. It is the version of the
-// bank of fetches, which is another whenever something has to be forgotten that its jump cache might hold; what is linked for one version is right as long as that is. No version is used
-// twice. Completing such a jump takes an exit, so that so many are, and no more, in a time (State.FarLinks).
+// address in the jump cache of the present address space, in line: a link between pages would have to be checked for a change
+// of mapping at each use, and costs no less.
 //
 // Calls use the host's call instruction, and returns its return, so that the host's processor predicts them. RSP points to the
 // shadow stack of the present fetch bank; each frame is the host's return address and, above it, the guest's, which a return compares with the
@@ -115,64 +114,7 @@ func (c *Compiler) far(target int64) {
 	}
 	c.Jcc(asm.CondLE, c.leaving(pollPiece, target).label)
 	c.address(tmp, target)
-	if c.linksFar() {
-		c.farJump()
-	} else {
-		c.lookupJump()
-	}
-}
-
-func (c *Compiler) linksFar() bool { return c.Mirrored && c.region == nil }
-
-// A jump between pages that can be completed.
-const (
-	// NoVersion is the version that a jump has that is not complete. A bank without a version has 0.
-	NoVersion = 1<<31 - 1
-	// FarVersion is where the version is that a jump is complete for, before the displacement: behind that are a jump of six bytes and an opcode. With
-	// Compiler.Parallel each of the two lies within 8 bytes that are aligned to 8.
-	FarVersion = 11
-
-	jumpSize = 5
-)
-
-// compareVersion begins a jump to the address in tmp, in another page: it goes to otherwise if that is not complete.
-func (c *Compiler) compareVersion(otherwise asm.Label) {
-	if c.Parallel {
-		c.Nop((1 - (int(c.start) + c.Pos() + 3)) & 7)
-	}
-	c.MI(asm.CMP, asm.S32, state(offVersion), NoVersion)
-	c.Jcc(asm.CondNE, otherwise)
-}
-
-// farLink is what a routine has to know of the jump whose displacement ends at an offset.
-func (c *Compiler) farLink(end int) { c.Long(uint32(makeLink(0, false, c.Pos()-(end-4)))) }
-
-func (c *Compiler) farJump() {
-	p := c.add(farJumpPiece, &ir.Inst{})
-	c.compareVersion(p.label)
-	c.JmpTo(c.routines.Lookup)
-	c.later[len(c.later)-1].in.Imm = int64(c.Pos())
-}
-
-func farJumpPiece(c *Compiler, p *piece) {
-	c.CallTo(c.routines.FarJump)
-	c.farLink(int(p.in.Imm))
-}
-
-// farCall calls. resume is what follows the call.
-func (c *Compiler) farCall(resume asm.Label) {
-	p := c.add(farCallPiece, &ir.Inst{})
-	p.again = resume
-	c.compareVersion(p.label)
-	c.CallTo(c.routines.Lookup)
-	c.later[len(c.later)-1].in.Imm = int64(c.Pos())
-}
-
-func farCallPiece(c *Compiler, p *piece) {
-	c.Nop(-(int(c.start) + c.Pos() + 6) & 3) // so that none is between the call and the jump
-	c.CallTo(c.routines.FarCall)
-	c.JmpSite(p.again)
-	c.farLink(int(p.in.Imm))
+	c.lookupJump()
 }
 
 func jump(c *Compiler, in *ir.Inst) {
@@ -208,11 +150,7 @@ func jump(c *Compiler, in *ir.Inst) {
 		} else {
 			c.address(tmp, target)
 		}
-		if c.linksFar() {
-			c.farCall(resume)
-		} else {
-			c.lookupCall(resume)
-		}
+		c.lookupCall(resume)
 	} else if l, ok := c.own(int32(target)); ok && !c.block.Plain {
 		c.Call(l)
 	} else if at, ok := c.target(int32(target), false); ok {

@@ -17,7 +17,6 @@ var kindNames = [NumKinds]string{
 	KindStep:      "instructions to interpret",
 	KindFind:      "look-up misses",
 	KindLink:      "jumps to complete",
-	KindFar:       "jumps between pages to complete",
 	KindCheck:     "interrupt checks",
 	KindMissLoad:  "TLB misses, loads",
 	KindMissStore: "TLB misses, stores",

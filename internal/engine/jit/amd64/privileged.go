@@ -165,8 +165,6 @@ func (c *Compiler) switchBanks() {
 	c.makeRoom()
 	c.RM(asm.MOV, asm.S64, tmp2, asm.Indexed(base, tmp, 8, offJumpCaches))
 	c.MR(asm.MOV, asm.S64, state(offJumpCache), tmp2)
-	c.RM(asm.MOV, asm.S64, tmp2, asm.Indexed(base, tmp, 8, offVersions))
-	c.MR(asm.MOV, asm.S64, state(offVersion), tmp2)
 	c.RM(asm.MOV, asm.S64, tmp2, asm.Indexed(base, tmp, 8, offWindows))
 	c.RI(asm.ADD, asm.S64, tmp2, offTLB+bias)
 	c.MR(asm.MOV, asm.S64, state(offFetchBank), tmp2)

@@ -21,8 +21,6 @@ const (
 	KindFind              // there is no code known for PC
 	KindLink              // likewise; a jump can be completed: State.ExitArg is the address of its [Link]
 	KindCheck             // an interrupt may have become deliverable
-	// KindFar: a jump to PC, in another page, can be completed: State.ExitArg is the address of its [Link], which has the distance only.
-	KindFar
 	// KindMissLoad and KindMissStore: the TLB has no entry for the address in State.ExitArg. State.Scratch[0] is the instruction's
 	// [Place]; PC is stale. Generated code is entered again at Routines.Resume when there is an entry.
 	KindMissLoad
@@ -90,9 +88,6 @@ type Routines struct {
 	Find                                uintptr // tmp: address
 	BadReturn, EmptyReturn              uintptr // tmp: address
 	Link                                uintptr // tmp: argument, tmp2: offset, group: guest physical page
-	FarJump                             uintptr // called, with a Link behind the call; tmp: address
-	FarCall                             uintptr // likewise, but the Link is behind the jump that follows, to where the call returns to
-	Lookup                              uintptr // tmp: address
 	Check                               uintptr // tmp2: offset
 	MissLoad, MissStore                 uintptr // called; tmp: address, tmp2: place
 	MissLoadAt, MissStoreAt             uintptr // called, with the place behind the call; tmp: address XOR tag, tmp2: distance of the entry
@@ -243,23 +238,8 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 	c.MR(asm.MOV, asm.S64, state(offPC), tmp)
 	leaveAs(KindFind)
 
-	r.Lookup = here()
-	dispatch := r.Lookup
+	dispatch := here() // tmp: address
 	c.lookupJump()
-
-	r.FarCall = here()
-	far := c.NewLabel()
-	c.RM(asm.MOV, asm.S64, tmp2, asm.At(asm.RSP, 0))
-	c.RI(asm.ADD, asm.S64, tmp2, jumpSize)
-	c.Jmp(far)
-	r.FarJump = here()
-	c.R(asm.POP, asm.S64, tmp2)
-	c.Bind(far)
-	c.MI(asm.SUB, asm.S64, state(offFarLinks), 1)
-	c.JccTo(asm.CondL, dispatch)
-	c.MR(asm.MOV, asm.S64, state(offExitArg), tmp2)
-	c.MR(asm.MOV, asm.S64, state(offPC), tmp)
-	leaveAs(KindFar)
 
 	r.Poll = here()
 	c.RR(asm.MOVSXD, asm.S64, tmp2, tmp2)
