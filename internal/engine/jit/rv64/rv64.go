@@ -375,6 +375,7 @@ func (f *builder) jalr(i *riscv.Inst, n ir.Inst) {
 		if p.Op == ir.Page && p.Dst == n.A && int(p.Off)+int(p.Len) == f.off {
 			n.Op, n.A, n.Imm = ir.Jump, ir.Zero, (p.Imm+n.Imm)&^1
 			n.Flags &^= ir.Return
+			f.starts[f.off/2] = 0 // who comes here by a jump has another register: it is no entry of this block
 		}
 	}
 	if !n.Has(ir.Call) {
