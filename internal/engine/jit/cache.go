@@ -547,7 +547,6 @@ func (e *Engine) evict() error {
 			dropped[p] = struct{}{}
 		}
 	}
-	delete(m.inRegion, r)
 	for p := range m.pages {
 		q := m.pages[p]
 		if _, in := dropped[q]; in || q.inner.len() == 0 && q.plain.len() == 0 {
@@ -562,6 +561,7 @@ func (e *Engine) evict() error {
 	hart.RemoteFence(e.h, m.all(), hart.FenceRequest{Forget: true})
 
 	m.mu.Lock()
+	delete(m.inRegion, r) // not before: a hart that is still in it may fault there
 	r.Free()
 	m.freed++
 	for p := range dropped {
