@@ -114,7 +114,24 @@ func (r *Region) Allocate(t *Target) bool {
 	}
 	r.chosen = true
 	slots := make([][]span, int(ir.NumVars)+t.Slots)
+	var idle []*Value
 	for _, v := range values {
+		switch {
+		case v.around():
+			idle = append(idle, v)
+		case !r.keep(v, t, slots):
+			return false
+		}
+	}
+	for again := true; again; { // where one is, the next may be
+		again = false
+		idle = slices.DeleteFunc(idle, func(v *Value) bool {
+			joined := r.join(v, t)
+			again = again || joined
+			return joined
+		})
+	}
+	for _, v := range idle {
 		if !r.keep(v, t, slots) {
 			return false
 		}
@@ -376,18 +393,8 @@ func (r *Region) keep(v *Value, t *Target, slots [][]span) bool {
 		}
 		return r.home(v, slots) || r.private(v, t, slots)
 	}
-	if v.Kind == Phi && len(v.needs) == 0 && v.Block.Depth > 0 {
-		// Nothing is to be moved around the loop if it is where the value of the last turn is.
-		for _, a := range v.Args {
-			if busy := &r.busy[class(v)]; a.Reg >= 0 && a.Whole && class(a) == class(v) && a.Reg != t.Spare && !overlap(busy[a.Reg], v.lives) {
-				v.Reg, v.Whole = a.Reg, true
-				busy[a.Reg] = append(busy[a.Reg], v.lives...)
-				return true
-			}
-		}
-		if r.home(v, slots) {
-			return true
-		}
+	if v.around() && r.home(v, slots) {
+		return true
 	}
 	if len(v.needs) == 0 && !atHome {
 		if v.IsConst() || r.choose(v, v.lives, t) {
@@ -399,6 +406,22 @@ func (r *Region) keep(v *Value, t *Target, slots [][]span) bool {
 		return true // it needs no extension there
 	}
 	return r.home(v, slots) || r.private(v, t, slots)
+}
+
+// around says that v goes around a loop for states only.
+func (v *Value) around() bool { return v.Kind == Phi && len(v.needs) == 0 && v.Block.Depth > 0 }
+
+// join lets v, which goes around a loop for states only, be where the value of the last turn is, so that nothing is to be moved.
+func (r *Region) join(v *Value, t *Target) bool {
+	busy := &r.busy[class(v)]
+	for _, a := range v.Args {
+		if a.Reg >= 0 && a.Whole && class(a) == class(v) && a.Reg != t.Spare && !overlap(busy[a.Reg], v.lives) {
+			v.Reg, v.Whole = a.Reg, true
+			busy[a.Reg] = append(busy[a.Reg], v.lives...)
+			return true
+		}
+	}
+	return false
 }
 
 // home lets v be in its variable's place, if that is its alone, and is what every state has there.
