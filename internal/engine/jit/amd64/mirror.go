@@ -16,7 +16,6 @@ import (
 	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
 	"github.com/vmproject/vm/internal/engine/jit/code"
 	"github.com/vmproject/vm/internal/engine/jit/ir"
-	"github.com/vmproject/vm/internal/engine/jit/opt"
 	"github.com/vmproject/vm/internal/memory/mirror"
 )
 
@@ -133,24 +132,6 @@ func (c *Compiler) faultsOf() []Fault {
 	}
 	c.faultList = out
 	return out
-}
-
-// reached says which values of a region have been compared, and where.
-type reached map[*opt.Block][]*opt.Value
-
-// has says that v was compared before what comes next in b, whichever way that was reached.
-func (r reached) has(b *opt.Block, v *opt.Value) bool {
-	for {
-		for _, w := range r[b] {
-			if w == v {
-				return true
-			}
-		}
-		if len(b.In) != 1 {
-			return false
-		}
-		b = b.In[0].From
-	}
 }
 
 // setMirror makes the mirror of the bank whose address is in tmp2 the one that is accessed, if it has one. tmp and tmp2 are lost.

@@ -144,7 +144,7 @@ func (c *Compiler) CompileRegion(r *opt.Region, buf []byte, at, fallback uintptr
 	for _, b := range r.Blocks[1:] {
 		labels[b] = c.NewLabel()
 	}
-	e := &regionEmitter{Compiler: c, r: r, labels: labels, carry: map[*opt.Block]int{}, reached: reached{}}
+	e := &regionEmitter{Compiler: c, r: r, labels: labels, carry: map[*opt.Block]int{}}
 	e.edge(r.Entry.Out[0], next(r, 0), false)
 	for i, b := range r.Blocks[1:] {
 		c.Bind(labels[b])
@@ -229,9 +229,8 @@ type regionEmitter struct {
 	r      *opt.Region
 	labels map[*opt.Block]asm.Label
 	// carry is what has retired before a block and is not taken from the budget yet: nothing, where ways meet.
-	carry   map[*opt.Block]int
-	reached reached
-	chosen  asm.Cond // of the last Test
+	carry  map[*opt.Block]int
+	chosen asm.Cond // of the last Test
 }
 
 // variable is what the emitters call the place of a value.
@@ -278,12 +277,7 @@ func (e *regionEmitter) value(v *opt.Value) {
 		return // only states have it
 	}
 	in := inst(v)
-	if c.Mirrored && opt.Accesses(v.Op) && !in.Has(ir.Grouped) {
-		a := v.Arg[0]
-		if c.compared = a.Near || e.reached.has(v.Block, a); !c.compared {
-			e.reached[v.Block] = append(e.reached[v.Block], a)
-		}
-	}
+	c.compared = v.Compared
 	c.exit = exitPoint{v.State, v.Pos()}
 	c.narrow = v.Narrow && (v.Reg >= 0 || v.Private())
 	switch {

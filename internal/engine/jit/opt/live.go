@@ -21,8 +21,9 @@ type exit struct {
 
 type set []uint64
 
-func (s set) add(i int)    { s[i>>6] |= 1 << (i & 63) }
-func (s set) remove(i int) { s[i>>6] &^= 1 << (i & 63) }
+func (s set) add(i int)      { s[i>>6] |= 1 << (i & 63) }
+func (s set) remove(i int)   { s[i>>6] &^= 1 << (i & 63) }
+func (s set) has(i int) bool { return s[i>>6]>>(i&63)&1 != 0 }
 func (s set) or(t set) (changed bool) {
 	for i, w := range t {
 		if n := s[i] | w; n != s[i] {

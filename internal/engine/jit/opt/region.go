@@ -11,6 +11,7 @@
 //	merge.go     which phis are the same
 //	bits.go      which masks are a part of a comparison
 //	access.go    which loads and stores share a look-up
+//	reach.go     and which a comparison, in mirrored address spaces
 //	flags.go     which floating point cannot leave the region, and reads of its flags
 //	leave.go     what is computed only on the way out of a loop
 //	sink.go      what is computed only where the region is left
@@ -66,7 +67,7 @@ type Region struct {
 	Guards   []*Value // entries that are assumed to be sign-extended from 32 bits
 
 	Cells   []*Cell  // see Share
-	Reached []*Value // see Reach
+	Reached []*Value // entries that are assumed to be in the mirror: see Compare
 	Checks  []Check  // see Sink
 	Numbers []*Value // entries that are assumed to be no signaling NaNs: see Stateless
 
@@ -225,6 +226,9 @@ func (r *Region) Optimize(t *Target) bool {
 	r.Sink()
 	r.Narrow()
 	r.Order()
+	if r.mirrored {
+		r.Compare()
+	}
 	return r.Allocate(t)
 }
 

@@ -31,11 +31,13 @@ type Value struct {
 	Home   int // place in memory: a variable's, or from NumVars on a private one; -1: none
 	Stored bool
 
-	Masked bool  // a comparison with zero of the bits that Imm has: see Bits
-	Near   bool  // near an address of a mirror wherever it is used: see Reach
-	Quiet  bool  // a comparison that leaves fflags as its third operand has them
-	Cell   *Cell // of a group
-	Alone  bool  // a group of one access, which follows
+	Masked bool // a comparison with zero of the bits that Imm has: see Bits
+	Near   bool // compared on the way in, or near what is: see Compare
+	// Compared is for an access whose address is near one that has been compared with the mirror's size.
+	Compared bool
+	Quiet    bool  // a comparison that leaves fflags as its third operand has them
+	Cell     *Cell // of a group
+	Alone    bool  // a group of one access, which follows
 
 	id      int
 	pos     int

@@ -1,0 +1,108 @@
+package opt
+
+import (
+	"testing"
+
+	"github.com/vmproject/vm/internal/engine/riscv"
+	"github.com/vmproject/vm/internal/engine/riscv/asm"
+	"github.com/vmproject/vm/internal/memory"
+)
+
+// page is the page that begins with a program.
+func page(t *testing.T, program func(a *asm.Assembler)) []byte {
+	t.Helper()
+	a := asm.New(0)
+	program(a)
+	code, err := a.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := make([]byte, memory.PageSize)
+	copy(p, code)
+	return p
+}
+
+// One comparison with the mirror's size serves all that its address leads to in small steps, whichever way is taken: and no more than that.
+func TestComparisonsServeWhatIsNear(t *testing.T) {
+	for name, c := range map[string]struct {
+		program func(a *asm.Assembler)
+		entries int // that are compared on the way in
+		made    int // comparisons behind it
+		spared  int // accesses without one
+	}{
+		"a pointer in steps": {func(a *asm.Assembler) {
+			a.Load(riscv.LD, asm.A2, 0, asm.A0)
+			a.I(riscv.ADDI, asm.A0, asm.A0, 8)
+			a.B(riscv.BNE, asm.A0, asm.A1, "turn")
+		}, 1, 0, 1},
+		"a pointer in large steps": {func(a *asm.Assembler) {
+			a.Load(riscv.LD, asm.A2, 0, asm.A0)
+			a.U(riscv.LUI, asm.A3, 0x10000)
+			a.R(riscv.ADD, asm.A0, asm.A0, asm.A3)
+			a.B(riscv.BNE, asm.A0, asm.A1, "turn")
+		}, 0, 1, 0},
+		"a list": {func(a *asm.Assembler) {
+			a.Load(riscv.LD, asm.A2, 8, asm.A0)
+			a.Load(riscv.LD, asm.A0, 0, asm.A0)
+			a.B(riscv.BNE, asm.A0, asm.Zero, "turn")
+		}, 0, 1, 1},
+		"the end of a list, which is what was compared the turn before": {func(a *asm.Assembler) {
+			a.Load(riscv.LD, asm.A2, 0, asm.A0)
+			a.Store(riscv.SD, asm.A2, 0, asm.A1)
+			a.Mv(asm.A1, asm.A0)
+			a.Mv(asm.A0, asm.A2)
+			a.B(riscv.BNE, asm.A0, asm.Zero, "turn")
+		}, 1, 1, 1},
+		"two ways, of which both have compared it": {func(a *asm.Assembler) {
+			a.Load(riscv.LD, asm.A2, 0, asm.A0)
+			a.B(riscv.BEQ, asm.A2, asm.Zero, "other")
+			a.Load(riscv.LD, asm.A3, 0, asm.A2)
+			a.J("both")
+			a.Label("other")
+			a.Load(riscv.LD, asm.A3, 8, asm.A2)
+			a.Label("both")
+			a.Load(riscv.LD, asm.A4, 16, asm.A2)
+			a.B(riscv.BNE, asm.A4, asm.Zero, "turn")
+		}, 1, 2, 2},
+		"two ways, of which one has": {func(a *asm.Assembler) {
+			a.Load(riscv.LD, asm.A2, 0, asm.A0)
+			a.B(riscv.BEQ, asm.A2, asm.Zero, "both")
+			a.Load(riscv.LD, asm.A3, 0, asm.A2)
+			a.Label("both")
+			a.Load(riscv.LD, asm.A4, 16, asm.A2)
+			a.B(riscv.BNE, asm.A4, asm.Zero, "turn")
+		}, 1, 2, 1},
+		"what was compared the turn before, and is computed anew": {func(a *asm.Assembler) {
+			a.Load(riscv.LD, asm.A2, 0, asm.A0)
+			a.R(riscv.ADD, asm.A3, asm.A2, asm.A1)
+			a.Load(riscv.LD, asm.A4, 0, asm.A3)
+			a.B(riscv.BNE, asm.A4, asm.Zero, "turn")
+		}, 1, 1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := Find(&Source{Bytes: page(t, func(a *asm.Assembler) {
+				a.Label("turn")
+				c.program(a)
+				a.Op(riscv.EBREAK)
+			}), Max: 100, Loops: true, Mirrored: true})
+			if r == nil || !r.Optimize(target(12)) {
+				t.Fatal("no region")
+			}
+			made, spared := 0, 0
+			for _, b := range r.Blocks {
+				for _, v := range b.Values {
+					switch {
+					case !v.compares():
+					case v.Compared:
+						spared++
+					default:
+						made++
+					}
+				}
+			}
+			if len(r.Reached) != c.entries || made != c.made || spared != c.spared {
+				t.Errorf("%d entries, %d comparisons, %d accesses without: want %d, %d, %d", len(r.Reached), made, spared, c.entries, c.made, c.spared)
+			}
+		})
+	}
+}
