@@ -25,6 +25,7 @@ import (
 	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
 	"github.com/vmproject/vm/internal/engine/jit/code"
 	"github.com/vmproject/vm/internal/engine/jit/ir"
+	"github.com/vmproject/vm/internal/engine/jit/opt"
 	"github.com/vmproject/vm/internal/engine/jit/optimize"
 	"github.com/vmproject/vm/internal/engine/jit/rv64"
 	"github.com/vmproject/vm/internal/memory"
@@ -63,8 +64,8 @@ type page struct {
 	watched bool
 	cleared uint64 // counts calls of clear: who watches the page with the lock released learns that it was in vain
 	inner   entries
-	plain   entries         // inner entries, and the only ones that are used
-	regions map[uint16]bool // offsets where regions of the optimizing tier have taken over
+	plain   entries                // inner entries, and the only ones that are used
+	regions map[uint16]*opt.Extent // by offset: where regions of the optimizing tier have taken over, and what code they are of
 	// feeds are the pages that have bytes of this one in their translations.
 	feeds []*page
 }

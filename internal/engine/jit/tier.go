@@ -14,6 +14,7 @@ package jit
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -175,31 +176,37 @@ func (m *Machine) optimize(at request) {
 	began := time.Now()
 	m.mu.Lock()
 	p := m.pages[at.page]
-	if p == nil || !p.watched || p.inner.get(at.off) == 0 || p.regions[at.off] {
+	if p == nil || !p.watched || p.inner.get(at.off) == 0 || p.regions[at.off] != nil {
 		m.mu.Unlock()
 		return
 	}
 	cleared := p.cleared
 	s, err := m.source(p, at.off)
-	if err == nil {
-		// A budget that runs out on a jump back leaves the hart there: what is hot is its target.
-		if to, back := opt.Back(s); back && p.inner.get(to) != 0 && !p.regions[to] {
-			at.off, s.Head = to, to
-		}
-	}
 	known := map[uint16]bool{}
 	for off := range p.inner.offsets {
 		known[off] = true
 	}
+	regions := maps.Clone(p.regions)
 	m.mu.Unlock()
 	if err != nil {
 		return
 	}
+	s.Known = func(off uint16) bool { return known[off] }
 	s.Memory = &m.tier.memory
 	defer s.Memory.Reset()
-	s.Known = func(off uint16) bool { return known[off] }
 	s.Loops = true
+	s.Head = opt.Head(s)
+	if is := regions[s.Head]; is != nil && s.Head != at.off {
+		if is.Has(at.off) {
+			return // what comes here soon comes to that region's head
+		}
+		s.Head = at.off
+	}
 	r := plan(s)
+	if r == nil && s.Head != at.off {
+		s.Head = at.off
+		r = plan(s)
+	}
 	took := time.Since(began)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -207,7 +214,7 @@ func (m *Machine) optimize(at request) {
 		m.stats.RegionsRefused++
 		return
 	}
-	if m.pages[at.page] != p || p.cleared != cleared || !p.watched || p.inner.get(at.off) == 0 {
+	if m.pages[at.page] != p || p.cleared != cleared || !p.watched || p.inner.get(s.Head) == 0 {
 		return
 	}
 	began = time.Now()
@@ -245,7 +252,7 @@ func plan(s *opt.Source) *opt.Region {
 
 // optimizeNow is for tests. The lock is held; va is the address of the place.
 func (m *Machine) optimizeNow(p *page, off uint16, va uint64) {
-	if p.regions[off] {
+	if p.regions[off] != nil {
 		return
 	}
 	s, err := m.source(p, off)
@@ -295,9 +302,9 @@ func (m *Machine) install(p *page, r *opt.Region, s *opt.Source, va uint64) {
 	start := uint32(mem.Addr - m.arena.Base())
 	m.inRegion[m.region].add(p, start, out.Faults)
 	if p.regions == nil {
-		p.regions = map[uint16]bool{}
+		p.regions = map[uint16]*opt.Extent{}
 	}
-	p.regions[off] = true
+	p.regions[off] = r.Extent()
 	m.patchEntry(old, mem.Addr+code.Addr(out.Inner))
 	p.inner.put(off, start+uint32(out.Inner))
 	atomic.StoreUint32(&p.table[off/2], start+uint32(out.Outer))

@@ -118,8 +118,8 @@ func (f *finder) decode(off int) *decoded {
 
 func inPage(off int64) bool { return off >= 0 && off < memory.PageSize }
 
-func (f *finder) known(off int) bool {
-	return inPage(int64(off)) && (f.Known == nil || f.Known(uint16(off)))
+func (s *Source) known(off int) bool {
+	return inPage(int64(off)) && (s.Known == nil || s.Known(uint16(off)))
 }
 
 // Find makes the region around the source's head, or returns nil if there is none worth making.
@@ -133,18 +133,9 @@ func Find(s *Source) *Region {
 
 // find is Find. recursive: a function that calls itself is followed into itself; again says that there is one.
 func find(s *Source, recursive bool) (r *Region, again bool) {
-	f := &finder{Source: s, recursive: recursive, decoded: map[int]*decoded{}, at: map[place]bool{}, lead: map[place]bool{}, calls: map[place]*Inlined{}, functions: map[int]*function{}}
-	f.follow(nil, int(s.Head))
-	for i := 0; i < len(f.inlined); i++ {
-		// Whole or not at all. What calls itself at several places grows faster than it gains.
-		c := f.inlined[i]
-		if fn := f.function(c.to); len(f.at)+fn.size <= f.Max && !(fn.around && f.again > 1 && c.depth > 1) {
-			c.done = true
-			f.follow(c, c.to)
-		}
-	}
-	r = f.blocks()
-	if r == nil || r.Head.Guest == 0 { // or a call that it does not make
+	f := newFinder(s, recursive)
+	r = f.region()
+	if r == nil {
 		return nil, false
 	}
 	if s.Loops && !r.calls && !r.keepLoops() {
@@ -156,6 +147,65 @@ func find(s *Source, recursive bool) (r *Region, again bool) {
 	r.connect()
 	r.mirrored = s.Mirrored
 	return r, f.again > 0
+}
+
+func newFinder(s *Source, recursive bool) *finder {
+	return &finder{Source: s, recursive: recursive, decoded: map[int]*decoded{}, at: map[place]bool{}, lead: map[place]bool{}, calls: map[place]*Inlined{}, functions: map[int]*function{}}
+}
+
+// region is all that is reached from the head, as far as it fits. Nil: the head cannot stand in a region.
+func (f *finder) region() *Region {
+	f.follow(nil, int(f.Head))
+	for i := 0; i < len(f.inlined); i++ {
+		// Whole or not at all. What calls itself at several places grows faster than it gains.
+		c := f.inlined[i]
+		if fn := f.function(c.to); len(f.at)+fn.size <= f.Max && !(fn.around && f.again > 1 && c.depth > 1) {
+			c.done = true
+			f.follow(c, c.to)
+		}
+	}
+	r := f.blocks()
+	if r == nil || r.Head.Guest == 0 { // or a call that it does not make
+		return nil
+	}
+	return r
+}
+
+// Head is where a region for the source's head had best begin. Samples are taken at jumps back, and at the ends of long blocks, which may be anywhere in a loop: the
+// region begins where the innermost loop that the sample is in does, lest all that the loop is in the middle of goes around it.
+func Head(s *Source) uint16 {
+	t := *s
+	if to, ok := back(s); ok && s.known(int(to)) {
+		t.Head = to
+	}
+	f := newFinder(&t, false)
+	r := f.region()
+	if r == nil {
+		return t.Head
+	}
+	r.connect()
+	head, least := t.Head, 0
+	for _, b := range r.Blocks {
+		for _, e := range b.Out {
+			if e.To == nil || !e.Back || e.To.Inside != nil || !f.known(e.To.Off) {
+				continue
+			}
+			if loop := body(e.To, b); loop[r.Head] && (least == 0 || len(loop) < least) {
+				head, least = uint16(e.To.Off), len(loop)
+			}
+		}
+	}
+	return head
+}
+
+// back is where the jump at the source's head leads, if it is one back in the page.
+func back(s *Source) (uint16, bool) {
+	insts, _, ok := rv64.One(nil, s.Bytes, int(s.Head))
+	if !ok || len(insts) == 0 || insts[0].Op != ir.Branch && insts[0].Op != ir.Jump || insts[0].Has(ir.Call) {
+		return 0, false
+	}
+	to := insts[0].Imm
+	return uint16(to), to >= 0 && to < int64(s.Head)
 }
 
 // straight is the region of what follows the head in a straight line, if that is long: digests and ciphers are loops of a thousand instructions, longer than
@@ -371,7 +421,7 @@ func (f *finder) fill(r *Region, b *Block, blocks map[place]*Block) {
 		}
 		in, back := *last, off+d.size
 		in.N = uint16(b.Guest)
-		b.Guest++
+		b.Guest, b.End = b.Guest+1, back
 		switch {
 		case d.fence:
 			b.Fenced = true

@@ -106,3 +106,32 @@ func TestComparisonsServeWhatIsNear(t *testing.T) {
 		})
 	}
 }
+
+// A region begins where the loop does that a sample was in.
+func TestRegionsBeginWithTheirLoops(t *testing.T) {
+	p := page(t, func(a *asm.Assembler) {
+		a.I(riscv.ADDI, asm.A0, asm.Zero, 1) // 0
+		a.Label("outer")
+		a.I(riscv.ADDI, asm.A1, asm.Zero, 9) // 4
+		a.Label("inner")
+		a.I(riscv.ADDI, asm.A1, asm.A1, -1) // 8
+		a.R(riscv.MUL, asm.A2, asm.A1, asm.A1)
+		a.B(riscv.BNE, asm.A1, asm.Zero, "inner") // 16
+		a.I(riscv.ADDI, asm.A0, asm.A0, -1)
+		a.B(riscv.BNE, asm.A0, asm.Zero, "outer") // 24
+		a.Op(riscv.EBREAK)
+	})
+	for at, want := range map[uint16]uint16{0: 0, 4: 4, 8: 8, 12: 8, 16: 8, 20: 4, 24: 4} {
+		if head := Head(&Source{Bytes: p, Head: at, Max: 100}); head != want {
+			t.Errorf("a sample at %d: the region begins at %d, not at %d", at, head, want)
+		}
+	}
+	known := func(off uint16) bool { return off != 8 } // where the inner loop begins was never jumped to
+	if head := Head(&Source{Bytes: p, Head: 12, Max: 100, Known: known}); head != 4 {
+		t.Errorf("a sample in a loop that nothing is known to begin: the region begins at %d, not where the outer loop does", head)
+	}
+	r := Find(&Source{Bytes: p, Head: 8, Max: 100, Loops: true})
+	if x := r.Extent(); !x.Has(4) || !x.Has(8) || !x.Has(26) || x.Has(0) || x.Has(28) {
+		t.Errorf("the code of both loops: %b", x[0])
+	}
+}

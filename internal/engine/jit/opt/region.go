@@ -31,7 +31,7 @@ import (
 	"slices"
 
 	"github.com/vmproject/vm/internal/engine/jit/ir"
-	"github.com/vmproject/vm/internal/engine/jit/rv64"
+	"github.com/vmproject/vm/internal/memory"
 )
 
 // Source is where the code of a region comes from.
@@ -89,6 +89,7 @@ type Region struct {
 // Block is a basic block.
 type Block struct {
 	Off    int // offset in the page of its first instruction
+	End    int // and behind its last
 	Guest  int // guest instructions
 	Insts  []ir.Inst
 	Phis   []*Value
@@ -133,6 +134,23 @@ func (r *Region) drop(keep func(*Block) bool) {
 		}
 	}
 	r.Blocks = slices.DeleteFunc(r.Blocks, func(b *Block) bool { return !keep(b) })
+}
+
+// Extent is the code of a region: a bit for each two bytes of its page.
+type Extent [memory.PageSize / 2 / 64]uint64
+
+// Has says that the instruction at an offset is in the region.
+func (x *Extent) Has(off uint16) bool { return x[off/128]>>(off/2%64)&1 != 0 }
+
+// Extent is the code that the region is of.
+func (r *Region) Extent() *Extent {
+	x := &Extent{}
+	for _, b := range r.Blocks {
+		for off := max(b.Off, 0); off < min(b.End, memory.PageSize); off += 2 {
+			x[off/128] |= 1 << (off / 2 % 64)
+		}
+	}
+	return x
 }
 
 // connect drops what cannot be reached, adds the entry and the lists of edges that come in, and measures how deep in loops each block is.
@@ -230,14 +248,4 @@ func (r *Region) Optimize(t *Target) bool {
 		r.Compare()
 	}
 	return r.Allocate(t)
-}
-
-// Back is where the jump at the source's head leads, if it is one back in the page.
-func Back(s *Source) (uint16, bool) {
-	insts, _, ok := rv64.One(nil, s.Bytes, int(s.Head))
-	if !ok || len(insts) == 0 || insts[0].Op != ir.Branch && insts[0].Op != ir.Jump || insts[0].Has(ir.Call) {
-		return 0, false
-	}
-	to := insts[0].Imm
-	return uint16(to), to >= 0 && to < int64(s.Head)
 }
