@@ -145,6 +145,7 @@ func (c *Compiler) CompileRegion(r *opt.Region, buf []byte, at, fallback uintptr
 		labels[b] = c.NewLabel()
 	}
 	e := &regionEmitter{Compiler: c, r: r, labels: labels, carry: map[*opt.Block]int{}}
+	e.plan()
 	e.edge(r.Entry.Out[0], next(r, 0), false)
 	for i, b := range r.Blocks[1:] {
 		c.Bind(labels[b])
@@ -228,7 +229,7 @@ type regionEmitter struct {
 	*Compiler
 	r      *opt.Region
 	labels map[*opt.Block]asm.Label
-	// carry is what has retired before a block and is not taken from the budget yet: nothing, where ways meet.
+	// carry is what has retired before a block and is not taken from the budget yet.
 	carry  map[*opt.Block]int
 	chosen asm.Cond // of the last Test
 }
@@ -603,8 +604,12 @@ func (e *regionEmitter) finish(b, following *opt.Block) {
 		return
 	}
 	taken, not := b.Out[0], b.Out[1]
-	if (!taken.Back || taken.To == nil) && (e.settles(taken) || e.settles(not)) {
-		c.settle(b.Guest)
+	if !taken.Back || taken.To == nil {
+		for _, d := range b.Out {
+			if e.settles(d) {
+				c.settle(max(c.deducted, e.before(d)))
+			}
+		}
 	}
 	e.carryOver(b)
 	cond := e.condition(b.Cond)
@@ -643,7 +648,35 @@ func (e *regionEmitter) finish(b, following *opt.Block) {
 	}
 }
 
-// joins says that an edge leads where ways meet, or to what has its code already: nothing is carried over there.
+// plan finds how much is carried over to where ways meet: what has retired on the shortest of them, and nothing to where a loop begins.
+func (e *regionEmitter) plan() {
+	const enough = 4 // each time is nearer to what is best; any is right
+	pending := map[*opt.Block]int{}
+	for range enough {
+		for _, b := range e.r.Blocks[1:] {
+			least := -1
+			for _, d := range b.In {
+				if d.Back || d.From == e.r.Entry || b.Landing || b.Before(d.From) {
+					least = 0
+				} else if n := max(pending[d.From]-d.Less, 0); least < 0 || n < least {
+					least = n
+				}
+			}
+			e.carry[b] = least
+			pending[b] = least + b.Guest
+			for _, d := range b.Out {
+				if n, known := e.carry[d.To]; known && len(b.Out) > 1 && e.settles(d) {
+					pending[b] = min(pending[b], n+d.Less)
+				}
+			}
+		}
+	}
+}
+
+// before is how much is taken from the budget before an edge.
+func (e *regionEmitter) before(d *opt.Edge) int { return d.From.Guest - d.Less - e.carry[d.To] }
+
+// joins says that an edge leads where ways meet, or to what has its code already: what is carried over there is planned.
 func joins(d *opt.Edge) bool {
 	return d.To != nil && !d.Back && (len(d.To.In) > 1 || d.To.Before(d.From))
 }
@@ -667,7 +700,7 @@ func (e *regionEmitter) plain(d *opt.Edge) bool {
 			return false
 		}
 	}
-	return d.To != nil && !d.Back && len(e.moves(d)) == 0 && !(joins(d) && e.deducted != d.From.Guest-d.Less)
+	return d.To != nil && !d.Back && len(e.moves(d)) == 0 && !(joins(d) && e.deducted != e.before(d))
 }
 
 // moves is what an edge has to move: the arguments of the phis of its target, into registers and into memory.
@@ -761,7 +794,7 @@ func (e *regionEmitter) edge(d *opt.Edge, following *opt.Block, inline bool) {
 		return
 	}
 	if joins(d) {
-		c.settle(guest)
+		c.settle(e.before(d))
 	}
 	if d.To != following {
 		c.Jmp(label)
