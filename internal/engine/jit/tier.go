@@ -2,7 +2,7 @@ package jit
 
 // The optimizing tier: when regions are made, and how they take over.
 //
-// A hart whose budget has been refilled some times says where it is: always at the target of a jump back, of a call, or of a computed jump.
+// A hart whose budget has been refilled some times says where it is: at a jump back, at the target of a call or of a computed jump, or at the end of a long block.
 // Where it is often is hot. Another goroutine makes the region around that place (package opt) from a copy of the page, and only the emission
 // of its code happens under the machine's lock. The page must not have been dropped since it was copied; if it has been written without, its next
 // fence drops the region with it.
@@ -197,8 +197,11 @@ func (m *Machine) optimize(at request) {
 	s.Loops = true
 	s.Head = opt.Head(s)
 	if is := regions[s.Head]; is != nil && s.Head != at.off {
-		if is.Has(at.off) {
-			return // what comes here soon comes to that region's head
+		if is.Has(at.off) { // what comes here soon comes to that region's head
+			m.mu.Lock()
+			m.stats.RegionsRefused++
+			m.mu.Unlock()
+			return
 		}
 		s.Head = at.off
 	}
@@ -235,9 +238,9 @@ func (m *Machine) source(p *page, off uint16) (*opt.Source, error) {
 // plan makes a region and finds places for its values. Nil: none that would be worth it. A straight line that is too long for all of its values to have one
 // becomes shorter.
 func plan(s *opt.Source) *opt.Region {
-	t := amd64.RegionTarget()
-	for ; ; s.Straight /= 2 {
-		r := opt.Find(s)
+	t, shorter := amd64.RegionTarget(), *s
+	for ; ; shorter.Straight /= 2 {
+		r := opt.Find(&shorter)
 		if r == nil {
 			return nil
 		}

@@ -684,7 +684,7 @@ func joins(d *opt.Edge) bool {
 // settles says that what has retired is taken from the budget before an edge is chosen: it leads where ways meet, and not out of a loop.
 func (e *regionEmitter) settles(d *opt.Edge) bool { return joins(d) && d.To.Depth >= d.From.Depth }
 
-// carryOver lets blocks that are reached from b only take what has retired from the budget.
+// carryOver lets blocks that are reached from b only take what has retired from the budget. (All of b has: only ways out of the region have less.)
 func (e *regionEmitter) carryOver(b *opt.Block) {
 	for _, d := range b.Out {
 		if d.To != nil && !d.Back && !joins(d) {

@@ -9,6 +9,7 @@ package opt
 // Forward most often knows it. A function that calls itself is followed into itself as deep as it may be, and there the call is made.
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/vmproject/vm/internal/engine/jit/ir"
@@ -184,18 +185,63 @@ func Head(s *Source) uint16 {
 		return t.Head
 	}
 	r.connect()
-	head, least := t.Head, 0
-	for _, b := range r.Blocks {
-		for _, e := range b.Out {
-			if e.To == nil || !e.Back || e.To.Inside != nil || !f.known(e.To.Off) {
-				continue
+	head, without := t.Head, map[*Block]bool{}
+	for {
+		// The loops that the sample is in begin where their first jumps back lead. Without that the next one is left. A loop may be entered in its middle:
+		// most are, by a compiler that tests at the bottom.
+		first := firstOf(r.cycle(without))
+		if first == nil {
+			return head
+		}
+		if f.known(first.Off) {
+			head = uint16(first.Off)
+		}
+		if first == r.Head {
+			return head
+		}
+		without[first] = true
+	}
+}
+
+// cycle is the blocks that lie on ways from the head back to it, without some: none, if there are no such ways.
+func (r *Region) cycle(without map[*Block]bool) map[*Block]bool {
+	reach := func(next func(b *Block) []*Block) map[*Block]bool {
+		list := map[*Block]bool{}
+		for work := next(r.Head); len(work) > 0; {
+			b := work[len(work)-1]
+			if work = work[:len(work)-1]; b != nil && !list[b] && !without[b] {
+				list[b] = true
+				work = append(work, next(b)...)
 			}
-			if loop := body(e.To, b); loop[r.Head] && (least == 0 || len(loop) < least) {
-				head, least = uint16(e.To.Off), len(loop)
+		}
+		return list
+	}
+	behind := reach(func(b *Block) (list []*Block) {
+		for _, e := range b.Out {
+			list = append(list, e.To)
+		}
+		return list
+	})
+	before := reach(func(b *Block) (list []*Block) {
+		for _, e := range b.In {
+			list = append(list, e.From)
+		}
+		return list
+	})
+	maps.DeleteFunc(behind, func(b *Block, _ bool) bool { return !before[b] })
+	return behind
+}
+
+// firstOf is the first of some blocks that one of them jumps back to, or nil.
+func firstOf(loop map[*Block]bool) (first *Block) {
+	for b := range loop {
+		for _, e := range b.Out {
+			if e.Back && loop[e.To] && e.To.Inside == nil && (first == nil || e.To.Off < first.Off) {
+				first = e.To
 			}
 		}
 	}
-	return head
+	return first
 }
 
 // back is where the jump at the source's head leads, if it is one back in the page.
@@ -438,7 +484,7 @@ func (f *finder) fill(r *Region, b *Block, blocks map[place]*Block) {
 			called := f.calls[place{c, off}]
 			inlined := called != nil && called.done
 			if !inlined && !(f.recursive && int(in.Imm) == int(f.Head)) { // the translation of the block makes it
-				b.Guest--
+				b.Guest, b.End = b.Guest-1, off
 				b.Out = []*Edge{{From: b, Off: off, Inside: c}}
 				return
 			}

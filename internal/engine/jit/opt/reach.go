@@ -2,11 +2,16 @@ package opt
 
 // Loads and stores of mirrored address spaces. What a mirror wants of an address is that it is near one that has been compared with the mirror's size. So addresses
 // become distances from their roots, and one comparison serves all that is near a root, on every way that it was made on. What goes on from a compared
-// address in small steps, around a loop or where ways meet, is near it, too: no budget is large enough for steps to lead far.
+// address in small steps, around a loop or where ways meet, is near it, too: each step is an instruction, and no budget is large enough for them to lead far (package jit
+// says so of its mirrors, budgets and MaxStep, when it is compiled).
 //
 // What addresses were on the way in is compared there.
 
-import "github.com/vmproject/vm/internal/engine/jit/ir"
+import (
+	"math"
+
+	"github.com/vmproject/vm/internal/engine/jit/ir"
+)
 
 // MaxStep is the most that a value that is near may change by at once, in bytes.
 const MaxStep = 8 << 10
@@ -27,14 +32,15 @@ func (r *Region) Reach() {
 
 // reached is the roots of addresses, and what is known of them.
 type reached struct {
-	index map[*Value]int // of all that matter
-	out   map[*Block]set // which have been compared where a block ends
-	met   set            // the phis that are near what has been compared, whichever way was taken
+	index map[*Value]int  // of all that matter
+	out   map[*Block]set  // which have been compared where a block ends
+	met   set             // the phis that are near what has been compared, whichever way was taken
+	known map[*Value]bool // what want has been asked for
 }
 
 // Compare finds which accesses are near an address that has been compared, when nothing moves any more.
 func (r *Region) Compare() {
-	roots := reached{index: map[*Value]int{}, out: map[*Block]set{}}
+	roots := reached{index: map[*Value]int{}, out: map[*Block]set{}, known: map[*Value]bool{}}
 	for _, b := range r.Blocks {
 		for _, v := range b.Values {
 			if v.compares() {
@@ -82,8 +88,8 @@ func (v *Value) compares() bool {
 	return v.Kind == Computed && access(v.Op) && !v.Has(ir.Grouped) && v.Arg[0] != nil
 }
 
-// low says that v is an address that is in every mirror, as that of nothing is.
-func (v *Value) low() bool { return v.IsConst() && v.Imm >= 0 && v.Imm < 1<<30 }
+// everywhere says that v is a constant that is an address of every mirror, whatever its size: zero, most often, where a list ends.
+func (v *Value) everywhere() bool { return v.IsConst() && v.Imm >= 0 && v.Imm <= math.MaxInt32 }
 
 // add notes a root, and what it may be near.
 func (k *reached) add(v *Value) {
@@ -118,7 +124,7 @@ func (k *reached) block(b *Block, s set) {
 		near := true
 		for n, a := range p.Args {
 			at, dist := root(a.find())
-			near = near && abs(dist) <= MaxStep && (at.low() || k.out[b.In[n].From].has(k.index[at]))
+			near = near && abs(dist) <= MaxStep && (at.everywhere() || k.out[b.In[n].From].has(k.index[at]))
 		}
 		if k.met.remove(i); near {
 			k.met.add(i)
@@ -142,13 +148,14 @@ func (k *reached) block(b *Block, s set) {
 
 // want lets what v is near by way of phis be compared on the way in.
 func (k *reached) want(r *Region, v *Value) {
+	if k.known[v] {
+		return
+	}
+	k.known[v] = true
 	switch {
-	case v.Near:
 	case v.Kind == Entered:
-		v.Near = true
 		r.Reached = append(r.Reached, v)
 	case v.Kind == Phi && k.met.has(k.index[v]):
-		v.Near = true
 		for _, a := range v.Args {
 			at, _ := root(a.find())
 			k.want(r, at)

@@ -107,9 +107,9 @@ func TestComparisonsServeWhatIsNear(t *testing.T) {
 	}
 }
 
-// A region begins where the loop does that a sample was in.
+// A region begins where the innermost loop does that a sample was in.
 func TestRegionsBeginWithTheirLoops(t *testing.T) {
-	p := page(t, func(a *asm.Assembler) {
+	nested := page(t, func(a *asm.Assembler) {
 		a.I(riscv.ADDI, asm.A0, asm.Zero, 1) // 0
 		a.Label("outer")
 		a.I(riscv.ADDI, asm.A1, asm.Zero, 9) // 4
@@ -121,16 +121,39 @@ func TestRegionsBeginWithTheirLoops(t *testing.T) {
 		a.B(riscv.BNE, asm.A0, asm.Zero, "outer") // 24
 		a.Op(riscv.EBREAK)
 	})
-	for at, want := range map[uint16]uint16{0: 0, 4: 4, 8: 8, 12: 8, 16: 8, 20: 4, 24: 4} {
-		if head := Head(&Source{Bytes: p, Head: at, Max: 100}); head != want {
-			t.Errorf("a sample at %d: the region begins at %d, not at %d", at, head, want)
+	// The inner loop begins in its middle: it may make no turn at all, and what is in the outer one is not in it.
+	tested := page(t, func(a *asm.Assembler) {
+		a.I(riscv.ADDI, asm.A0, asm.Zero, 1) // 0
+		a.Label("outer")
+		a.I(riscv.ADDI, asm.A1, asm.A0, -9) // 4
+		a.J("test")                         // 8
+		a.Label("inner")
+		a.I(riscv.ADDI, asm.A1, asm.A1, -1) // 12
+		a.Label("test")
+		a.R(riscv.MUL, asm.A2, asm.A1, asm.A1)    // 16
+		a.B(riscv.BLT, asm.Zero, asm.A1, "inner") // 20
+		a.I(riscv.ADDI, asm.A0, asm.A0, -1)       // 24
+		a.B(riscv.BNE, asm.A0, asm.Zero, "outer") // 28
+		a.Op(riscv.EBREAK)
+	})
+	for name, c := range map[string]struct {
+		page  []byte
+		heads map[uint16]uint16 // by sample
+	}{
+		"nested": {nested, map[uint16]uint16{0: 0, 4: 4, 8: 8, 12: 8, 16: 8, 20: 4, 24: 4, 28: 28}},
+		"tested": {tested, map[uint16]uint16{0: 0, 4: 4, 8: 4, 12: 12, 16: 12, 20: 12, 24: 4, 28: 4, 32: 32}},
+	} {
+		for at, want := range c.heads {
+			if head := Head(&Source{Bytes: c.page, Head: at, Max: 100}); head != want {
+				t.Errorf("%s: a sample at %d: the region begins at %d, not at %d", name, at, head, want)
+			}
 		}
 	}
 	known := func(off uint16) bool { return off != 8 } // where the inner loop begins was never jumped to
-	if head := Head(&Source{Bytes: p, Head: 12, Max: 100, Known: known}); head != 4 {
+	if head := Head(&Source{Bytes: nested, Head: 12, Max: 100, Known: known}); head != 4 {
 		t.Errorf("a sample in a loop that nothing is known to begin: the region begins at %d, not where the outer loop does", head)
 	}
-	r := Find(&Source{Bytes: p, Head: 8, Max: 100, Loops: true})
+	r := Find(&Source{Bytes: nested, Head: 8, Max: 100, Loops: true})
 	if x := r.Extent(); !x.Has(4) || !x.Has(8) || !x.Has(26) || x.Has(0) || x.Has(28) {
 		t.Errorf("the code of both loops: %b", x[0])
 	}

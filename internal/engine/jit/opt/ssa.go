@@ -32,7 +32,6 @@ type Value struct {
 	Stored bool
 
 	Masked bool // a comparison with zero of the bits that Imm has: see Bits
-	Near   bool // compared on the way in, or near what is: see Compare
 	// Compared is for an access whose address is near one that has been compared with the mirror's size.
 	Compared bool
 	Quiet    bool  // a comparison that leaves fflags as its third operand has them
