@@ -181,7 +181,7 @@ func Head(s *Source) uint16 {
 	}
 	f := newFinder(&t, false)
 	r := f.region()
-	if r == nil {
+	if r == nil || returns(s) {
 		return t.Head
 	}
 	r.connect()
@@ -201,6 +201,19 @@ func Head(s *Source) uint16 {
 		}
 		without[first] = true
 	}
+}
+
+// returns says that the source's head is behind a call: a loop that makes it is entered there in each turn.
+func returns(s *Source) bool {
+	for _, size := range []int{2, 4} {
+		if at := int(s.Head) - size; at >= 0 {
+			insts, n, ok := rv64.One(nil, s.Bytes, at)
+			if ok && n == size && len(insts) > 0 && insts[len(insts)-1].Has(ir.Call) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // cycle is the blocks that lie on ways from the head back to it, without some: none, if there are no such ways.

@@ -136,12 +136,24 @@ func TestRegionsBeginWithTheirLoops(t *testing.T) {
 		a.B(riscv.BNE, asm.A0, asm.Zero, "outer") // 28
 		a.Op(riscv.EBREAK)
 	})
+	// Behind a call that the region does not make it is entered in each turn.
+	calling := page(t, func(a *asm.Assembler) {
+		a.Label("turn")
+		a.I(riscv.ADDI, asm.A1, asm.A0, -9)      // 0
+		a.B(riscv.BEQ, asm.A1, asm.Zero, "none") // 4
+		a.I(riscv.JALR, asm.RA, asm.T0, 0)       // 8
+		a.Label("none")
+		a.I(riscv.ADDI, asm.A0, asm.A0, -1)      // 12
+		a.B(riscv.BNE, asm.A0, asm.Zero, "turn") // 16
+		a.Op(riscv.EBREAK)
+	})
 	for name, c := range map[string]struct {
 		page  []byte
 		heads map[uint16]uint16 // by sample
 	}{
-		"nested": {nested, map[uint16]uint16{0: 0, 4: 4, 8: 8, 12: 8, 16: 8, 20: 4, 24: 4, 28: 28}},
-		"tested": {tested, map[uint16]uint16{0: 0, 4: 4, 8: 4, 12: 12, 16: 12, 20: 12, 24: 4, 28: 4, 32: 32}},
+		"calling": {calling, map[uint16]uint16{0: 0, 4: 0, 12: 12, 16: 0}},
+		"nested":  {nested, map[uint16]uint16{0: 0, 4: 4, 8: 8, 12: 8, 16: 8, 20: 4, 24: 4, 28: 28}},
+		"tested":  {tested, map[uint16]uint16{0: 0, 4: 4, 8: 4, 12: 12, 16: 12, 20: 12, 24: 4, 28: 4, 32: 32}},
 	} {
 		for at, want := range c.heads {
 			if head := Head(&Source{Bytes: c.page, Head: at, Max: 100}); head != want {
