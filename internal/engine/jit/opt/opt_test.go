@@ -19,8 +19,8 @@ func target(n int) *Target {
 	return t
 }
 
-// region is the region around the start of a program.
-func region(t *testing.T, registers int, program func(a *asm.Assembler)) *Region {
+// page is the page that begins with a program.
+func page(t *testing.T, program func(a *asm.Assembler)) []byte {
 	t.Helper()
 	a := asm.New(0)
 	program(a)
@@ -28,9 +28,15 @@ func region(t *testing.T, registers int, program func(a *asm.Assembler)) *Region
 	if err != nil {
 		t.Fatal(err)
 	}
-	page := make([]byte, memory.PageSize)
-	copy(page, code)
-	r := Find(&Source{Bytes: page, Max: 100, Loops: true})
+	p := make([]byte, memory.PageSize)
+	copy(p, code)
+	return p
+}
+
+// region is the region around the start of a program.
+func region(t *testing.T, registers int, program func(a *asm.Assembler)) *Region {
+	t.Helper()
+	r := Find(&Source{Bytes: page(t, program), Max: 100, Loops: true})
 	if r == nil {
 		t.Fatal("no region")
 	}

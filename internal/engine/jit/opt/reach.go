@@ -9,6 +9,7 @@ package opt
 
 import (
 	"math"
+	"slices"
 
 	"github.com/vmproject/vm/internal/engine/jit/ir"
 )
@@ -69,7 +70,7 @@ func (r *Region) Compare() {
 		for _, b := range r.Blocks[1:] {
 			in := empty()
 			roots.block(b, in)
-			changed = changed || !equal(in, roots.out[b])
+			changed = changed || !slices.Equal(in, roots.out[b])
 			copy(roots.out[b], in)
 		}
 	}
@@ -161,13 +162,4 @@ func (k *reached) want(r *Region, v *Value) {
 			k.want(r, at)
 		}
 	}
-}
-
-func equal(a, b set) bool {
-	for i, w := range a {
-		if w != b[i] {
-			return false
-		}
-	}
-	return true
 }

@@ -5,22 +5,7 @@ import (
 
 	"github.com/vmproject/vm/internal/engine/riscv"
 	"github.com/vmproject/vm/internal/engine/riscv/asm"
-	"github.com/vmproject/vm/internal/memory"
 )
-
-// page is the page that begins with a program.
-func page(t *testing.T, program func(a *asm.Assembler)) []byte {
-	t.Helper()
-	a := asm.New(0)
-	program(a)
-	code, err := a.Bytes()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := make([]byte, memory.PageSize)
-	copy(p, code)
-	return p
-}
 
 // One comparison with the mirror's size serves all that its address leads to in small steps, whichever way is taken: and no more than that.
 func TestComparisonsServeWhatIsNear(t *testing.T) {
