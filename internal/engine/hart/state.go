@@ -31,8 +31,7 @@ var _ [0]struct{} = [(unsafe.Offsetof(State{}.TLB) + unsafe.Offsetof(mmu.TLB{}.B
 
 // Hot is what comes before the TLB in a State, and in every window on it.
 type Hot struct {
-	// First what generated code names most, where an instruction has one byte for the distance: these three, the translator's, and X up to t3.
-	Beyond    uint64 // the bits that no address in a mirror has
+	// First what generated code names most, where an instruction has one byte for the distance: these two, the translator's, and X up to t4.
 	PageBase  uint64 // the virtual address of the page that is executed
 	JumpCache uint64 // the host address of the present address space's
 
@@ -104,6 +103,7 @@ type Hot struct {
 	Samples                                  int64        // how often the budget is still refilled before the hart says where it is
 	Save                                     [32]uint64   // registers of a region put aside
 	Spill                                    [40]uint64   // values of a region that have no register
+	A2                                       uint64       // X[12], where a region puts it aside: its own place is another's then
 	Sunk                                     [NumX]uint64 // values that are computed on the way out
 	ZeroFast                                 uint64       // as Hart.ZeroAllowed says
 	Raw                                      [32]uint64   // the host's registers where an access has faulted: general ones, then SSE ones

@@ -75,7 +75,6 @@ func (m *Machine) New(h *hart.Hart, pages int) (*Engine, error) {
 		h.TLB.Banks[i].Tables = m.byPage[plainMode].base()
 	}
 	h.State.Current = uint64(uintptr(unsafe.Pointer(&h.TLB.Current)))
-	h.Beyond = ^uint64(mirror.Size - 1)
 	h.TLB.ForgetAll()
 	h.Samples = m.tier.every()
 	if p, ok := h.Clock.TSC(); ok && p.Shift == 64 {

@@ -2,9 +2,12 @@ package jit_test
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"testing"
 
+	"github.com/vmproject/vm/internal/engine"
+	"github.com/vmproject/vm/internal/engine/hart"
 	"github.com/vmproject/vm/internal/engine/jit"
 	host "github.com/vmproject/vm/internal/engine/jit/amd64/asm"
 	"github.com/vmproject/vm/internal/engine/riscv"
@@ -102,6 +105,67 @@ func TestMirrorsOnAnyThread(t *testing.T) {
 				}
 				if n := figures(m.engines[0].Report())["mirrored address spaces: pages mapped"]; n == "0" {
 					t.Errorf("machine %d mapped nothing", i)
+				}
+			}
+		})
+	}
+}
+
+// An access beyond what a mirror has, by whichever register, is a page fault where it is, in blocks and in regions, and nothing behind it is executed. Afterwards the
+// address space is as it was.
+func TestBeyondTheMirror(t *testing.T) {
+	bases := []uint8{asm.SP, asm.A0, asm.A2, asm.S1, asm.S2, asm.S3, asm.T6}
+	for name, tier := range map[string]jit.Tier{"blocks": jit.TierBaseline, "regions": jit.TierOptimized} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t, 1, jit.Options{CodeSize: 8 << 20, Mirror: jit.MirrorAlways, Tier: tier})
+			labels := map[string]uint64{}
+			m.runUser(func(a *asm.Assembler) {
+				a.Op(riscv.ECALL)
+				for _, base := range bases {
+					for _, op := range []riscv.Op{riscv.LD, riscv.SD} {
+						a.Label(fmt.Sprint(op, base))
+						a.I(riscv.ADDI, asm.A3, asm.A3, 1)
+						if op == riscv.LD {
+							a.Load(op, asm.A4, 8, base)
+						} else {
+							a.Store(op, asm.A3, 8, base)
+						}
+						a.I(riscv.ADDI, asm.A3, asm.A3, 1)
+						a.Op(riscv.ECALL)
+					}
+				}
+				labels = a.Labels()
+			})
+			h := m.harts[0]
+			// access runs the access at a label and returns the trap.
+			access := func(op riscv.Op, base uint8, to uint64) hart.Trap {
+				for r := range uint8(31) {
+					h.X[r+1] = 1000 + uint64(r)
+				}
+				h.X[asm.A3], h.X[base], h.PC = 0, to, labels[fmt.Sprint(op, base)]
+				h.SetPriv(riscv.PrivU)
+				defer h.Leave()
+				if exit := m.engines[0].Run(); exit != engine.ExitFirmware {
+					t.Fatalf("exit %v at %#x", exit, h.PC)
+				}
+				for r := range uint8(31) {
+					if v := h.X[r+1]; r+1 != asm.A3 && r+1 != asm.A4 && r+1 != base && v != 1000+uint64(r) {
+						t.Errorf("%v by x%d to %#x: x%d is %d, it was %d", op, base, to, r+1, v, 1000+int(r))
+					}
+				}
+				return h.FirmwareTrap
+			}
+			for _, base := range bases {
+				for op, cause := range map[riscv.Op]uint64{riscv.LD: riscv.CauseLoadPageFault, riscv.SD: riscv.CauseStorePageFault} {
+					for _, to := range []uint64{mirror.Size - 8, mirror.Size, mirror.Size + 1<<12, 1 << 40, 1 << 47, 1<<63 - 8, 1 << 63, ^uint64(1<<47 - 1), ^uint64(mirror.Size) - 7, ^uint64(4095)} {
+						at := labels[fmt.Sprint(op, base)]
+						if trap := access(op, base, to); trap.Cause != cause || trap.Tval != to+8 || h.PC != at+4 || h.X[asm.A3] != 1 || h.X[base] != to {
+							t.Errorf("%v by x%d to %#x: trap %+v at %#x, a3 %d, base %#x; want %d at %#x", op, base, to, trap, h.PC, h.X[asm.A3], h.X[base], cause, at+4)
+						}
+					}
+					if trap := access(op, base, windowVA+memory.PageSize); trap.Cause != riscv.CauseEcallU || h.X[asm.A3] != 2 {
+						t.Errorf("%v by x%d where there is memory: trap %+v, a3 %d", op, base, trap, h.X[asm.A3])
+					}
 				}
 			}
 		})

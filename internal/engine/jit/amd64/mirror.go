@@ -42,7 +42,7 @@ type drifts [ir.NumInt]int32
 // mirrored is the operand of an access to the mirror.
 func (c *Compiler) mirrored(in *ir.Inst) asm.Mem {
 	c.count(CountMirrored)
-	site := faultSite{}
+	site := faultSite{at: c.Pos()}
 	if c.region != nil {
 		site.to = c.stepLabel(in)
 		if !c.compared {
@@ -55,14 +55,11 @@ func (c *Compiler) mirrored(in *ir.Inst) asm.Mem {
 			a = c.held
 		}
 		if a != ir.Zero && c.drifts[a] == 0 {
-			c.Jcc(c.compareReach(in.A), c.stepLabel(in))
+			c.haltBeyond(in)
 			c.drifts[a] = 1
 		}
 	}
-	defer func() {
-		site.at = c.Pos()
-		c.faults = append(c.faults, site)
-	}()
+	c.faults = append(c.faults, site)
 	if c.segment() {
 		return asm.At(c.use(in.A, tmp), int32(in.Imm)).GS()
 	}
@@ -84,11 +81,23 @@ func (c *Compiler) HoldsThread() bool { return c.segment() && !c.has.Has(asm.Has
 // compareReach compares an address with the size of a mirror, and returns the condition of one beyond it.
 func (c *Compiler) compareReach(a ir.Var) asm.Cond {
 	if r, ok := pinned(a); ok {
-		c.MR(asm.TEST, asm.S64, state(offBeyond), r)
+		c.MR(asm.TEST, asm.S64, state(int32(reach)), r)
 		return asm.CondNE
 	}
 	c.MI(asm.CMP, asm.S32, slotAt(a, 4), mirror.Size>>32-1)
 	return asm.CondA
+}
+
+// haltBeyond makes the access of an instruction of a block, whose address is not compared yet, a step if that is beyond the mirror. That is the end of its process, most likely,
+// so there is no code for it: the jump that is taken then, which has one byte for its distance, leads to the last byte of the comparison before it, and that byte is a halt.
+// A process may not halt; it is a fault like that of an access.
+func (c *Compiler) haltBeyond(in *ir.Inst) {
+	beyond := c.compareReach(in.A)
+	if _, ok := pinned(in.A); ok {
+		c.Jcc(beyond, c.Within(1))
+		return
+	}
+	c.Jcc(beyond, c.stepLabel(in))
 }
 
 // follow keeps track of drifts behind an instruction of a block.

@@ -89,8 +89,19 @@ const (
 	ftmp3 = asm.XMM2
 )
 
-// bias is where in the state RBP points: what comes first there, the integer registers up to t3 among it, is within reach of a displacement of one byte.
-const bias = 128
+// bias is where in the state RBP points: what comes first there, the integer registers up to t4 among it, is within reach of a displacement of one byte. It is no multiple of
+// 8, so that reach is where it has to be.
+const bias = 124
+
+// reach is where the bits are that no address in a mirror has, from RBP: in the place of a2, which lives in a host register, while generated code runs. Its distance is
+// an instruction of the host's, too; see mirror.go.
+const (
+	reach   = int64(unsafe.Offsetof(hart.State{}.X)) + 8*reachOf - bias
+	reachOf = 12
+	opHLT   = 0xF4
+)
+
+var _ [0]struct{} = [reach - (opHLT - 256)]struct{}{}
 
 // Offsets from RBP.
 func disp(off uintptr) int32 { return int32(off) - bias }
@@ -141,7 +152,6 @@ var (
 	offWalks      = disp(unsafe.Offsetof(hart.State{}.Walks))
 	offTables     = disp(unsafe.Offsetof(hart.State{}.Tables))
 	offMirror     = disp(unsafe.Offsetof(hart.State{}.Mirror))
-	offBeyond     = disp(unsafe.Offsetof(hart.State{}.Beyond))
 	offCodeMap    = disp(unsafe.Offsetof(hart.State{}.CodeMap))
 	offTimeFast   = disp(unsafe.Offsetof(hart.State{}.TimeFast))
 	offZeroFast   = disp(unsafe.Offsetof(hart.State{}.ZeroFast))
@@ -154,6 +164,7 @@ var (
 	offSave    = disp(unsafe.Offsetof(hart.State{}.Save))
 	offSunk    = disp(unsafe.Offsetof(hart.State{}.Sunk))
 	offSpill   = disp(unsafe.Offsetof(hart.State{}.Spill))
+	offA2      = disp(unsafe.Offsetof(hart.State{}.A2))
 
 	offCounted = disp(unsafe.Offsetof(hart.State{}.Counted))
 
@@ -198,6 +209,8 @@ func slotAt(v ir.Var, byteOff int32) asm.Mem {
 		at = offSpill + 8*int32(v-varSpill)
 	case v >= varF:
 		at = offF + 8*int32(v-varF)
+	case v == reachOf, v == varX+reachOf:
+		at = offA2
 	case v >= varX:
 		at = offX + 8*int32(v-varX)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
 	"github.com/vmproject/vm/internal/engine/jit/ir"
 	"github.com/vmproject/vm/internal/memory"
+	"github.com/vmproject/vm/internal/memory/mirror"
 	"github.com/vmproject/vm/internal/memory/mmu"
 )
 
@@ -119,6 +120,8 @@ func MakeRoutines(has asm.Feature, buf []byte, at uintptr) (Routines, []byte, er
 	c.MR(asm.MOV, asm.S64, state(offHostSP), asm.RSP)
 	c.M(asm.LDMXCSR, asm.S32, state(offGuestMXCSR))
 	c.eachPin(func(reg asm.Reg, m asm.Mem) { c.RM(asm.MOV, asm.S64, reg, m) }, func(x asm.XMM, m asm.Mem) { c.XM(asm.MOVSD, x, m) })
+	c.MovImm(tmp, ^uint64(mirror.Size-1))
+	c.MR(asm.MOV, asm.S64, state(int32(reach)), tmp)
 	c.RM(asm.MOV, asm.S64, budget, state(offBudget))
 	c.RM(asm.MOV, asm.S64, tmp2, state(offBank))
 	c.RM(asm.MOV, asm.S64, asm.RSP, asm.Indexed(base, tmp2, 8, offShadowSP))

@@ -16,11 +16,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Faults says what becomes of a page fault in the code of an arena. Base is the register RBP of generated code: what the handler writes is at distances from it.
+// Faults says what becomes of a page fault in the code of an arena, and of a halt (HLT), which a process may not execute and the translator has where an access would go too
+// far. Base is the register RBP of generated code: what the handler writes is at distances from it.
 type Faults struct {
 	Routine Addr  // where to go on
 	PC      int32 // from base: 8 bytes, where the fault was
-	Address int32 // from base: 8 bytes, what was accessed
+	Address int32 // from base: 8 bytes, what was accessed; all bits are set for a halt
 	Code    int32 // from base: 8 bytes, the error code of the processor (AMD APM volume 2, §8.4.2): FaultStore is a bit of it
 }
 

@@ -12,12 +12,19 @@
 #define contextTrap  200
 #define contextCR2   216
 
-#define pageFault 14
+#define generalProtection 13
+#define pageFault         14
+
+#define opHLT 0xF4
 
 TEXT faultHandler<>(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
-	CMPQ contextTrap(DX), $pageFault
-	JNE  other
 	MOVQ contextIP(DX), AX
+	CMPQ contextTrap(DX), $pageFault
+	JEQ  look
+	CMPQ contextTrap(DX), $generalProtection
+	JNE  other
+
+look:
 	LEAQ ·faults+faultTable_ranges(SB), R8
 	MOVQ $const_maxFaultRanges, CX
 
@@ -37,10 +44,18 @@ other:
 	JMP  AX
 
 ours:
+	MOVQ contextCR2(DX), R11
+	CMPQ contextTrap(DX), $pageFault
+	JEQ  note
+	CMPB (AX), $opHLT
+	JNE  other
+	MOVQ $-1, R11 // no address
+
+note:
 	MOVQ contextBP(DX), R9
 	MOVQ faultRange_pc(R8), R10
 	MOVQ AX, (R9)(R10*1)
-	MOVQ contextCR2(DX), AX
+	MOVQ R11, AX
 	MOVQ faultRange_address(R8), R10
 	MOVQ AX, (R9)(R10*1)
 	MOVQ contextError(DX), AX

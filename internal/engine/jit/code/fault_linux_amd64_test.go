@@ -1,6 +1,7 @@
 package code
 
 import (
+	"encoding/binary"
 	"testing"
 	"unsafe"
 
@@ -64,6 +65,31 @@ func TestFaultsGoOnInTheRoutine(t *testing.T) {
 		}
 		if err := unix.Mprotect(page, unix.PROT_NONE); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// A halt, which a process may not execute, goes on in the routine, too; no address comes with it.
+func TestHaltsGoOnInTheRoutine(t *testing.T) {
+	a := makeArena(t, 2*testRegion, testRegion)
+	r := mustOpen(t, a)
+	routine := install(t, r, moveImmediate(42)...)
+	halt := install(t, r, 0xF4)
+	if err := a.HandleFaults(Faults{Routine: routine, PC: 0, Address: 8, Code: 16}); err != nil {
+		t.Fatal(err)
+	}
+	mem, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(mem)
+	for _, e := range entries {
+		clear(mem)
+		if v := e.enter(halt, unsafe.Pointer(unsafe.SliceData(mem))); v != 42 {
+			t.Errorf("%s: %d, not what the routine says", e.name, v)
+		}
+		if pc, at := binary.LittleEndian.Uint64(mem), binary.LittleEndian.Uint64(mem[8:]); pc != uint64(halt) || at != ^uint64(0) {
+			t.Errorf("%s: the handler says a halt at %#x was one at %#x, of address %#x", e.name, halt, pc, at)
 		}
 	}
 }

@@ -34,6 +34,12 @@ func (a *Assembler) Here() Label {
 	return l
 }
 
+// Within makes a label that is bound n bytes before the next instruction, in the one before it.
+func (a *Assembler) Within(n int) Label {
+	a.labels = append(a.labels, label{int32(a.pos - n), -1})
+	return Label(len(a.labels) - 1)
+}
+
 // Bind puts l at the next instruction, and completes what refers to it. A label is bound once.
 func (a *Assembler) Bind(l Label) {
 	s := &a.labels[l]
