@@ -102,9 +102,11 @@ func (r *remembered) forgetBank(h *hart.Hart, i int) {
 	b := &h.TLB.Banks[i]
 	jumps := &r.jumps[i]
 	if r.used>>i&1 != 0 {
-		for rows := notedRows(b); rows != 0; rows &= rows - 1 {
-			first := bits.TrailingZeros64(rows) * jumpRow
-			clear(jumps[first : first+jumpRow])
+		for i, rows := range notedRows(b) {
+			for ; rows != 0; rows &= rows - 1 {
+				first := (64*i + bits.TrailingZeros64(rows)) * jumpRow
+				clear(jumps[first : first+jumpRow])
+			}
 		}
 		r.used &^= 1 << i
 	}
@@ -116,25 +118,26 @@ func (r *remembered) forgetBank(h *hart.Hart, i int) {
 	r.forgetReturns(h, i)
 }
 
-// jumpRow is how many entries of a jump cache the jump targets of an eighth of a page have. They are side by side, and where depends on the
-// address, of which Exec keeps as much as it takes.
+// jumpRow is how many entries of a jump cache the jump targets of an eighth of a page have. They are side by side, and the rows of a page are in order; pages that
+// are a multiple of rowPages apart have the same.
 const (
-	eighth  = memory.PageSize / 8
-	jumpRow = eighth / 2
+	eighth   = memory.PageSize / 8
+	jumpRow  = eighth / 2
+	rowPages = amd64.JumpEntries / jumpRow / 8
 )
 
-// notedRows are the rows of a bank's jump cache that may hold anything, bit i for row i.
-func notedRows(b *mmu.Bank) (rows uint64) {
-	const all = 1<<(amd64.JumpEntries/jumpRow) - 1
+// notedRows are the rows of a bank's jump cache that may hold anything, a bit each: what Exec says of all pages that have the same rows.
+func notedRows(b *mmu.Bank) (rows [rowPages / 8]uint64) {
 	if b.ExecLow > b.ExecHigh {
-		return 0
+		return rows
 	}
-	// Eight pages at a time: programs and their libraries are so far apart that it is the whole filter, mostly zeros.
-	first, last := b.ExecLow/(8*memory.PageSize), b.ExecHigh/(8*memory.PageSize)
-	for n := range min(last-first+1, mmu.ExecEntries/8) {
-		at := (first + n) * 8 % mmu.ExecEntries
-		for noted := binary.LittleEndian.Uint64(b.Exec[at:]); noted != 0 && rows != all; noted &= noted - 1 {
-			rows |= 1 << (amd64.JumpIndex(at*memory.PageSize+uint64(bits.TrailingZeros64(noted))*eighth) / jumpRow)
+	// Programs and their libraries are so far apart that it is the whole filter, mostly zeros.
+	const chunk = rowPages * memory.PageSize
+	first, last := b.ExecLow/chunk, b.ExecHigh/chunk
+	for n := range min(last-first+1, mmu.ExecEntries/rowPages) {
+		at := (first + n) * rowPages % mmu.ExecEntries
+		for i := range rows {
+			rows[i] |= binary.LittleEndian.Uint64(b.Exec[at+8*uint64(i):])
 		}
 	}
 	return rows

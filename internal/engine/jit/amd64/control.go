@@ -31,9 +31,7 @@ var controls = map[ir.Op]func(*Compiler, *ir.Inst){
 
 // The shape of jump caches and shadow stacks; see the comment above and lookupJump.
 const (
-	JumpEntries = 1 << 14 // of 16 bytes: address, code
-	jumpMask    = (JumpEntries - 1) << 1
-	jumpFold    = 9
+	JumpEntries = 1 << 15 // of 16 bytes: address, code; found by the low 16 bits of an address, of which one instruction of three bytes makes a distance
 
 	// ShadowBytes is the size of a shadow stack, which is aligned to it.
 	ShadowBytes = 1 << 20
@@ -210,14 +208,7 @@ func (c *Compiler) landing(in *ir.Inst) {
 // index leaves the distance of the jump-cache entry of the address in tmp in tmp2, in units of 8 bytes, and the cache in group.
 func (c *Compiler) index() {
 	c.RM(asm.MOV, asm.S64, group, state(offJumpCache))
-	if c.has.Has(asm.HasBMI2) {
-		c.RRI(asm.RORX, asm.S64, tmp2, tmp, jumpFold)
-	} else {
-		c.RR(asm.MOV, asm.S64, tmp2, tmp)
-		c.RI(asm.SHR, asm.S64, tmp2, jumpFold)
-	}
-	c.RR(asm.XOR, asm.S32, tmp2, tmp)
-	c.RI(asm.AND, asm.S32, tmp2, jumpMask)
+	c.RR(asm.MOVZX16, asm.S32, tmp2, tmp)
 }
 
 // lookupJump jumps to the code for the address in tmp, which is even.
@@ -288,4 +279,4 @@ func guardNext(c *Compiler, in *ir.Inst) {
 }
 
 // JumpIndex is the entry of a jump cache that an address has.
-func JumpIndex(va uint64) uint64 { return (va ^ va>>jumpFold) & jumpMask >> 1 }
+func JumpIndex(va uint64) uint64 { return va >> 1 % JumpEntries }
