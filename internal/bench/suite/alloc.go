@@ -30,20 +30,36 @@ func allocGroup() []bench.Benchmark {
 			Doc: "One of 64 objects in flight is released, and one is allocated; their numbers add up",
 			Setup: func(*bench.Env) (bench.Instance, error) {
 				var pool alloc.Pool[allocated]
-				return flight(pool.Get, pool.Put), nil
+				return flight(pool.Get, func(out *flying, n uint64) (sum uint64) {
+					for i := range n {
+						at := &out[i%inFlight]
+						pool.Put(*at)
+						x := pool.Get()
+						x.n = i
+						*at = x
+						sum += x.n
+					}
+					return sum
+				}), nil
 			}},
 		{Name: "alloc/arena", Unit: bench.NsPerOp, Limit: "alloc/go",
 			Doc: "An object is allocated, and every 1024 of them end at once; their numbers add up",
 			Setup: func(*bench.Env) (bench.Instance, error) {
 				var arena alloc.Arena[allocated]
-				out := 0
-				return flight(func() *allocated {
-					if out++; out == together {
-						arena.Reset()
-						out = 0
+				left := together - inFlight
+				return flight(arena.New, func(out *flying, n uint64) (sum uint64) {
+					for i := range n {
+						if left--; left == 0 {
+							arena.Reset()
+							left = together
+						}
+						x := arena.New()
+						x.n = i
+						out[i%inFlight] = x
+						sum += x.n
 					}
-					return arena.New()
-				}, func(*allocated) {}), nil
+					return sum
+				}), nil
 			}},
 		{Name: "alloc/frames", Unit: bench.NsPerOp,
 			Doc:   "One of 64 page frames of the guest's that the host has been given is taken back, and another one given; those that are out are counted",
@@ -54,28 +70,33 @@ func allocGroup() []bench.Benchmark {
 		{Name: "alloc/go", Unit: bench.NsPerOp,
 			Doc: "An object is allocated by Go's new, and one of 64 is forgotten; their numbers add up",
 			Setup: func(*bench.Env) (bench.Instance, error) {
-				return flight(func() *allocated { return new(allocated) }, func(*allocated) {}), nil
+				get := func() *allocated { return new(allocated) }
+				return flight(get, func(out *flying, n uint64) (sum uint64) {
+					for i := range n {
+						x := get()
+						x.n = i
+						out[i%inFlight] = x
+						sum += x.n
+					}
+					return sum
+				}), nil
 			}},
 	}
 }
 
-// flight replaces one object after the other.
-func flight(get func() *allocated, put func(*allocated)) bench.Instance {
-	var out [inFlight]*allocated
+// flying are the objects that are out at once.
+type flying [inFlight]*allocated
+
+// flight replaces one object after the other by what replace does, which adds up their numbers. Each loop is written out, so that nothing stands between it and the
+// allocator.
+func flight(get func() *allocated, replace func(out *flying, n uint64) (sum uint64)) bench.Instance {
+	var out flying
 	for i := range out {
 		out[i] = get()
 	}
 	var sum uint64
 	return checked(nanoseconds(1), func(n int) error {
-		sum = 0
-		for i := range uint64(n) {
-			at := &out[i%inFlight]
-			put(*at)
-			x := get()
-			x.n = i
-			*at = x
-			sum += x.n
-		}
+		sum = replace(&out, uint64(n))
 		return nil
 	}, func(n int) error {
 		if want := uint64(n) * uint64(n-1) / 2; sum != want {
