@@ -38,7 +38,7 @@ type memories struct {
 
 type remembered struct {
 	mapping []byte
-	ahead   sync.WaitGroup // of the jump caches and the tops of the stacks, which a boot needs two thirds of: the host provides them beside the hart
+	ahead   sync.WaitGroup // of half of the jump caches and the tops of the stacks, which a boot needs most of: the host provides them beside the hart
 	*memories
 	used        uint64 // bit i: generated code may have used the jump cache of bank i since it was cleared
 	host, guest uint64 // the frame at the end of a shadow stack
@@ -60,7 +60,7 @@ func (r *remembered) open(h *hart.Hart, routines *amd64.Routines) error {
 	const shadows, jumps, top = unsafe.Offsetof(memories{}.shadows), unsafe.Offsetof(memories{}.jumps), 32 << 10
 	mem = mem[start:]
 	r.ahead.Go(func() {
-		code.Populate(mem[jumps : jumps+unsafe.Sizeof(memories{}.jumps)])
+		code.Populate(mem[jumps : jumps+unsafe.Sizeof(memories{}.jumps)/2])
 		for i := range uintptr(mmu.NumBanks) {
 			code.Populate(mem[shadows+(i+1)*amd64.ShadowBytes-top : shadows+(i+1)*amd64.ShadowBytes])
 		}

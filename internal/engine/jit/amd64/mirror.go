@@ -89,7 +89,7 @@ func (c *Compiler) compareReach(a ir.Var) asm.Cond {
 }
 
 // haltBeyond makes the access of an instruction of a block, whose address is not compared yet, a step if that is beyond the mirror. That is the end of its process, most likely,
-// so there is no code for it: the jump that is taken then, which has one byte for its distance, leads to the last byte of the comparison before it, and that byte is a halt.
+// so there is no code for it where the address is in a register: the jump that is taken then, which has one byte for its distance, leads to the last byte of the comparison before it, and that byte is a halt.
 // A process may not halt; it is a fault like that of an access.
 func (c *Compiler) haltBeyond(in *ir.Inst) {
 	beyond := c.compareReach(in.A)

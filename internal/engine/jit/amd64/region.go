@@ -23,7 +23,7 @@ import (
 const (
 	varXMM   ir.Var = 64  // SSE registers
 	varReg   ir.Var = 128 // general registers
-	varX     ir.Var = 144 // State.X, from x0 on
+	varX     ir.Var = 144 // State.X, from x0 on, but for a2: see slotAt
 	varF     ir.Var = 176 // State.F
 	varSpill ir.Var = 208 // State.Spill
 )

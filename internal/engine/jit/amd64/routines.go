@@ -29,7 +29,7 @@ const (
 	// KindHost: Go has to execute the instruction State.ExitArg, whose offset in the page is in State.Scratch[0]; PC is stale. Routines.Resume
 	// continues behind it.
 	KindHost
-	// KindFault: an access to the mirror has faulted, as State.Fault says. Routines.Retry goes on at State.Fault.PC; the rest of the state is stale.
+	// KindFault: an access to the mirror has faulted, or halted before it, as State.Fault says. Routines.Retry goes on at State.Fault.PC; the rest of the state is stale.
 	KindFault
 	NumKinds
 )

@@ -38,7 +38,7 @@
 // # Faults
 //
 // Generated code must not fault: it checks every access it makes, and a guest cannot make it miss a check. It happens through a
-// bug only, and then the process dies: see [Enter]. The exception are page faults of an arena that has a routine for them ([Arena.HandleFaults]).
+// bug only, and then the process dies: see [Enter]. The exception are page faults and halts of an arena that has a routine for them ([Arena.HandleFaults]).
 package code
 
 import "errors"

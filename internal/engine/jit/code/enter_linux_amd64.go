@@ -11,7 +11,7 @@ package code
 //     delivered on a stack of their own.
 //   - It leaves by RET with RSP as it was at entry and its exit code in RAX. It leaves the upper halves of YMM registers zero
 //     (VZEROUPPER) if it used them, or Go's SSE code is slow afterwards. It does not use MMX or change the x87 control word.
-//   - It never calls Go and never faults, but for page faults where [Arena.HandleFaults] says so.
+//   - It never calls Go and never faults, but for page faults and halts where [Arena.HandleFaults] says so.
 //
 // # Signals
 //

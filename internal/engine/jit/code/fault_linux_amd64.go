@@ -1,6 +1,7 @@
 package code
 
-// Faults that generated code may make: loads and stores of a mirror (package mirror), where the host's processor does what a look-up would.
+// Faults that generated code may make: loads and stores of a mirror (package mirror), where the host's processor does what a look-up would, and the halts that it has for those
+// that would go beyond one.
 //
 // The process's handler for SIGSEGV becomes one of this package, in assembly, that knows which code is generated. It writes down where the
 // fault was and lets the thread go on in a routine of that code, with every register as it was; the routine leaves for Go in the usual way. All
@@ -49,7 +50,7 @@ var (
 	faultInstall = sync.OnceValue(installFaultHandler)
 )
 
-// HandleFaults makes page faults in the arena's code ones that it may have, until Close. It fails where the host does not let it, or when 64 arenas of the
+// HandleFaults makes page faults and halts in the arena's code ones that it may have, until Close. It fails where the host does not let it, or when 64 arenas of the
 // process have it.
 func (a *Arena) HandleFaults(f Faults) error {
 	if err := faultInstall(); err != nil {

@@ -4,7 +4,7 @@ package code
 
 import "errors"
 
-// Faults says what becomes of a page fault in the code of an arena.
+// Faults says what becomes of a page fault or a halt in the code of an arena.
 type Faults struct {
 	Routine           Addr
 	PC, Address, Code int32
