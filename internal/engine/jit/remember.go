@@ -38,7 +38,7 @@ type memories struct {
 
 type remembered struct {
 	mapping []byte
-	ahead   sync.WaitGroup // of half of the jump caches and the tops of the stacks, which a boot needs most of: the host provides them beside the hart
+	ahead   sync.WaitGroup // of the jump caches of the banks that are used first, half of them, and the tops of the stacks: the host provides them beside the hart
 	*memories
 	used        uint64 // bit i: generated code may have used the jump cache of bank i since it was cleared
 	host, guest uint64 // the frame at the end of a shadow stack
