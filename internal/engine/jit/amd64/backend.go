@@ -39,6 +39,10 @@ type Compiler struct {
 
 	Patchable bool // entries can be replaced: see PatchSize
 
+	// Apart: no jump leads to another block yet, so that the code is the same wherever it lies but for Code.Away. The engine completes Code.Links.
+	Apart bool
+	links []Unlinked
+
 	Mirrored  bool // the code executes in a mirrored address space: see mirror.go
 	faults    []faultSite
 	faultList []Fault
@@ -92,6 +96,15 @@ type Code struct {
 	Entries      []Entry // others than the start
 	Marks        []Mark
 	Faults       []Fault // in order
+	Away         []int32 // where displacements are of jumps to routines: see asm.Assembler.Away
+	Links        []Unlinked
+}
+
+// Unlinked is a jump that can be completed.
+type Unlinked struct {
+	Site   int // offset in the code of its displacement
+	Target uint16
+	Plain  bool
 }
 
 // End is where the code of a mark ends.
@@ -129,7 +142,7 @@ func (c *Compiler) Compile(b *ir.Block, buf []byte, at uintptr, resolve func(tar
 	}
 	c.deducted, c.fpChecked, c.boxed = 0, false, 0
 	c.faults, c.drifts, c.held = c.faults[:0], drifts{}, ir.None
-	c.unsaved = false
+	c.unsaved, c.links = false, c.links[:0]
 
 	outer := c.Pos()
 	c.outer(b.Start)
@@ -162,7 +175,7 @@ func (c *Compiler) Compile(b *ir.Block, buf []byte, at uintptr, resolve func(tar
 		e.Inner, _ = c.Offset(e.label)
 	}
 	code, err := c.Finish()
-	return Code{code, outer, inner, c.entries, c.marks, c.faultsOf()}, err
+	return Code{code, outer, inner, c.entries, c.marks, c.faultsOf(), c.Away(), c.links}, err
 }
 
 // outer is what comes first at an outer entry: the address, which is in tmp, says where the page is.
@@ -421,8 +434,12 @@ func (c *Compiler) linkIf(in *ir.Inst, target int32) {
 func (c *Compiler) unlinked(s asm.Site, target int32, plain bool) {
 	c.CallTo(c.routines.Link)
 	c.Long(uint32(makeLink(target, plain, c.Pos()-int(s))))
+	c.links = append(c.links, Unlinked{int(s), uint16(target), plain})
 }
 
 func (c *Compiler) target(off int32, plain bool) (uintptr, bool) {
+	if c.Apart {
+		return 0, false
+	}
 	return c.resolve(off, plain)
 }

@@ -97,7 +97,7 @@ func (c *Compiler) CompileRegion(r *opt.Region, buf []byte, at, fallback uintptr
 	c.block, c.resolve, c.start = &block, resolve, at
 	c.later, c.marks, c.entries = c.later[:0], c.marks[:0], c.entries[:0]
 	c.deducted, c.fpChecked, c.boxed = 0, true, 0
-	c.faults = c.faults[:0]
+	c.faults, c.links = c.faults[:0], c.links[:0]
 	c.region = r
 	defer func() { c.region, c.exit, c.narrow = nil, exitPoint{}, false }()
 
@@ -171,7 +171,7 @@ func (c *Compiler) CompileRegion(r *opt.Region, buf []byte, at, fallback uintptr
 		p.emit(c, &p)
 	}
 	code, err := c.Finish()
-	return Code{code, outer, inner, nil, c.marks, c.faultsOf()}, err
+	return Code{Bytes: code, Outer: outer, Inner: inner, Marks: c.marks, Faults: c.faultsOf()}, err
 }
 
 func next(r *opt.Region, i int) *opt.Block {

@@ -53,6 +53,7 @@ type Assembler struct {
 	labels []label
 	fixups []fixup
 	open   int // fixups that wait for their label
+	away   []int32
 	pool   pool
 
 	// Trace, when set, is told of each instruction and where it starts: the listing of what was generated, without a decoder.
@@ -66,7 +67,7 @@ func (a *Assembler) Reset(buf []byte, base uintptr) {
 	a.buf, a.base = buf, base
 	a.pos, a.limit = 0, len(buf)-slack
 	a.err, a.open = nil, 0
-	a.labels, a.fixups = a.labels[:0], a.fixups[:0]
+	a.labels, a.fixups, a.away = a.labels[:0], a.fixups[:0], a.away[:0]
 	a.pool.reset()
 }
 

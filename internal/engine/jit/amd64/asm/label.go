@@ -185,8 +185,12 @@ func (a *Assembler) far(op Op, addr uintptr) {
 		return
 	}
 	binary.LittleEndian.PutUint32(a.buf[at:], uint32(d))
+	a.away = append(a.away, int32(at))
 	a.pos = at + 4
 }
+
+// Away is where the displacements of JmpTo, JccTo and CallTo are: what changes, and nothing else, when the code goes to another address. It is valid until the next Reset.
+func (a *Assembler) Away() []int32 { return a.away }
 
 const noLabel Label = -1
 
