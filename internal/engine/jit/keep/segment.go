@@ -1,0 +1,308 @@
+package keep
+
+// A segment: the file of a run.
+//
+//	pages: the contents of each, and its pieces, each of which is its offset in the page, its length, and its bytes
+//	the index, in the order of the checksums of contents: what the pages are, and where
+//	the end: the whole identity, where the index is, and its checksum
+//
+// All numbers are little-endian. The file is read, not mapped: a file that is cut short under a mapping would end the process.
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+var magic = [8]byte{'v', 'm', 'c', 'o', 'd', 'e', '0', '1'}
+
+const (
+	pieceHeader = 2 + 2 + 4          // offset, nothing, length
+	pageEntry   = 4 + 4 + 8 + 4 + 4  // checksum of the contents, kind, where, length, checksum of the pieces
+	endSize     = 8 + 32 + 8 + 8 + 4 // magic, identity, where the index is, how many pages, checksum
+)
+
+// segment is a file that is read.
+type segment struct {
+	file   *os.File
+	index  []byte
+	pages  int
+	start  int64 // of the index in the file
+	buffer []byte
+}
+
+// openSegments opens the newest files of the identity. What is none is left alone.
+func (s *Store) openSegments() {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return
+	}
+	var names []string
+	for _, e := range entries {
+		if s.id.isOurs(e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names) // by time
+	for _, name := range names[max(0, len(names)-maxFiles):] {
+		path := filepath.Join(s.dir, name)
+		g, size, err := openSegment(path, s.id)
+		if err != nil {
+			continue
+		}
+		now := time.Now()
+		_ = os.Chtimes(path, now, now) // used: see prune
+		s.segments = append(s.segments, g)
+		s.present += size
+	}
+}
+
+var errDamaged = errors.New("a damaged file")
+
+func openSegment(path string, id Identity) (*segment, int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	g := &segment{file: f}
+	size, err := g.readIndex(id)
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return g, size, nil
+}
+
+// readIndex reads what is behind the pieces, and checks it: offsets that it names are in the file.
+func (g *segment) readIndex(id Identity) (int64, error) {
+	info, err := g.file.Stat()
+	if err != nil {
+		return 0, err
+	}
+	size := info.Size()
+	if size < endSize || size > maxTotal {
+		return 0, errDamaged
+	}
+	var end [endSize]byte
+	if _, err := g.file.ReadAt(end[:], size-endSize); err != nil {
+		return 0, err
+	}
+	le := binary.LittleEndian
+	start, pages := int64(le.Uint64(end[40:])), le.Uint64(end[48:])
+	if [8]byte(end[:]) != magic || Identity(end[8:40]) != id || start < 0 || start > size-endSize || pages > uint64(size)/pageEntry || int64(pages*pageEntry) != size-endSize-start {
+		return 0, errDamaged
+	}
+	g.index, g.pages, g.start = make([]byte, pages*pageEntry), int(pages), start
+	if _, err := g.file.ReadAt(g.index, start); err != nil {
+		return 0, err
+	}
+	if crc32.Update(crc32.Checksum(g.index, castagnoli), castagnoli, end[:endSize-4]) != le.Uint32(end[endSize-4:]) {
+		return 0, errDamaged
+	}
+	return size, nil
+}
+
+// find is Store.Find in one file.
+func (g *segment) find(crc uint32, kind Kind, contents *[PageSize]byte, f func(off uint16, piece []byte)) {
+	le := binary.LittleEndian
+	page := func(i int) []byte { return g.index[i*pageEntry:][:pageEntry] }
+	lo, hi := 0, g.pages
+	for lo < hi {
+		if mid := (lo + hi) / 2; le.Uint32(page(mid)) < crc {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	for ; lo < g.pages && le.Uint32(page(lo)) == crc; lo++ {
+		p := page(lo)
+		if Kind(p[4]) != kind {
+			continue
+		}
+		b := g.read(int64(le.Uint64(p[8:])), int(le.Uint32(p[16:])))
+		if len(b) < PageSize || !bytes.Equal(b[:PageSize], contents[:]) {
+			continue
+		}
+		pieces := b[PageSize:]
+		if crc32.Checksum(pieces, castagnoli) != le.Uint32(p[20:]) {
+			continue
+		}
+		for len(pieces) >= pieceHeader {
+			off, n := le.Uint16(pieces), int(le.Uint32(pieces[4:]))
+			if pieces = pieces[pieceHeader:]; n > len(pieces) {
+				break
+			}
+			f(off, pieces[:n])
+			pieces = pieces[n:]
+		}
+	}
+}
+
+// read reads n bytes of the file, into memory that is used again; nil if they are not there.
+func (g *segment) read(at int64, n int) []byte {
+	if n > PageSize+maxPage || at < 0 || at > g.start-int64(n) {
+		return nil
+	}
+	if cap(g.buffer) < n {
+		g.buffer = make([]byte, n+n/2)
+	}
+	b := g.buffer[:n]
+	if _, err := g.file.ReadAt(b, at); err != nil {
+		return nil
+	}
+	return b
+}
+
+func (g *segment) close() { _ = g.file.Close() }
+
+// writer is a file that is being made. It is in the way of nobody until it is complete.
+type writer struct {
+	file *os.File
+	at   int64
+	buf  []byte // that is not in the file yet
+	err  error
+}
+
+// flushAt is how much is gathered before it is written.
+const flushAt = 256 << 10
+
+const temporary = "new-"
+
+func newWriter(dir string) (*writer, error) {
+	f, err := os.CreateTemp(dir, temporary) // mode 0600
+	if err != nil {
+		return nil, err
+	}
+	return &writer{file: f}, nil
+}
+
+// write adds bytes, and returns where they are.
+func (w *writer) write(b []byte) int64 {
+	at := w.at
+	w.buf = append(w.buf, b...)
+	w.at += int64(len(b))
+	if len(w.buf) >= flushAt {
+		w.flush()
+	}
+	return at
+}
+
+func (w *writer) flush() {
+	if w.err == nil {
+		_, w.err = w.file.Write(w.buf)
+	}
+	w.buf = w.buf[:0]
+}
+
+// piece adds a piece of an offset, and returns where it is.
+func (w *writer) piece(off uint16, b []byte) place {
+	var h [pieceHeader]byte
+	binary.LittleEndian.PutUint16(h[:], off)
+	binary.LittleEndian.PutUint32(h[4:], uint32(len(b)))
+	at := w.write(h[:])
+	w.write(b)
+	return place{at, len(h) + len(b)}
+}
+
+// place is where something is in a file.
+type place struct {
+	at int64
+	n  int
+}
+
+// arrange makes the segment of pages whose pieces are in from, in the order in which they came.
+func (w *writer) arrange(from *writer, pages map[uint32][]*Page, id Identity) error {
+	from.flush()
+	if from.err != nil {
+		return from.err
+	}
+	le := binary.LittleEndian
+	var index, pieces []byte
+	n := 0
+	for _, crc := range slices.Sorted(maps.Keys(pages)) {
+		for _, p := range pages[crc] {
+			at := w.write(p.contents[:])
+			pieces = pieces[:0]
+			for _, off := range slices.Sorted(maps.Keys(p.pieces)) {
+				q := p.pieces[off]
+				pieces = slices.Grow(pieces, q.n)[:len(pieces)+q.n]
+				if _, err := from.file.ReadAt(pieces[len(pieces)-q.n:], q.at); err != nil {
+					return err
+				}
+			}
+			w.write(pieces)
+			index = le.AppendUint32(index, crc)
+			index = append(index, byte(p.kind), 0, 0, 0)
+			index = le.AppendUint64(index, uint64(at))
+			index = le.AppendUint32(index, uint32(PageSize+len(pieces)))
+			index = le.AppendUint32(index, crc32.Checksum(pieces, castagnoli))
+			n++
+		}
+	}
+	end := append([]byte(nil), magic[:]...)
+	end = append(end, id[:]...)
+	end = le.AppendUint64(end, uint64(w.write(index)))
+	end = le.AppendUint64(end, uint64(n))
+	end = le.AppendUint32(end, crc32.Update(crc32.Checksum(index, castagnoli), castagnoli, end))
+	w.write(end)
+	w.flush()
+	return w.err
+}
+
+// complete gives the file its name.
+func (w *writer) complete(path string) error {
+	if err := os.Rename(w.file.Name(), path); err != nil {
+		return err
+	}
+	return w.file.Close()
+}
+
+// abandon removes it.
+func (w *writer) abandon() error { return errors.Join(w.file.Close(), os.Remove(w.file.Name())) }
+
+// prune removes the files that were not used for longest until the rest is within its limits, and what runs have left that ended too soon.
+func (s *Store) prune() error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	type file struct {
+		path string
+		used time.Time
+		size int64
+	}
+	var files []file
+	total := int64(0)
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || !info.Mode().IsRegular() {
+			continue // gone meanwhile
+		}
+		path := filepath.Join(s.dir, e.Name())
+		switch {
+		case strings.HasPrefix(e.Name(), temporary) && time.Since(info.ModTime()) > 24*time.Hour:
+			_ = os.Remove(path)
+		case strings.HasSuffix(e.Name(), suffix):
+			files = append(files, file{path, info.ModTime(), info.Size()})
+			total += info.Size()
+		}
+	}
+	slices.SortFunc(files, func(a, b file) int { return a.used.Compare(b.used) })
+	for _, f := range files {
+		if total <= maxTotal {
+			break
+		}
+		if err := os.Remove(f.path); err != nil {
+			return err
+		}
+		total -= f.size
+	}
+	return nil
+}
