@@ -44,8 +44,13 @@ type Config struct {
 	// (SELinux, seccomp), a machine with the translator falls back to the interpreter, and says so once on Log.
 	Engine string
 	// JIT is settings of the translator, NAME=VALUE with commas between: tier (auto, baseline, optimized: what is done with hot code), mirror
-	// (auto, off, always: which address spaces the host's processor translates), code (MiB of code memory), block, region, every, warm, threshold. Each has a measured default.
+	// (auto, off, always: which address spaces the host's processor translates), keep (on, off: whether Keep is used), code (MiB of code memory), block, region, every,
+	// warm, threshold. Each has a measured default.
 	JIT string
+	// Keep is a folder in which the translator keeps what it has made from one run to the next, so that a machine that boots the same kernel and runs the same
+	// programs again starts faster. It is made if it is not there, holds at most 512 MiB, and may be removed at any time. Guest code is in it, for its user alone to read. Where it cannot
+	// be used, nothing is kept. Default: none.
+	Keep string
 
 	// Disks appear as virtio block devices, in order.
 	Disks []Disk

@@ -26,7 +26,7 @@ func (m *Machine) inspect(cfg *Config) (jit.Options, error) {
 		}
 		return jit.Options{}, fmt.Errorf("%s: engine %s generates none; it takes the translator, --engine jit on linux/amd64", what, m.engine)
 	}
-	o := jit.Options{Count: cfg.Stats}
+	o := jit.Options{Count: cfg.Stats, Keep: cfg.Keep}
 	if cfg.JIT != "" {
 		if err := o.Set(cfg.JIT); err != nil {
 			return jit.Options{}, err

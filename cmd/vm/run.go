@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -79,7 +80,7 @@ Exit status: the guest's own; 124 when --timeout passed; 125 when vm itself fail
 	flags.Var(&f.files, "file", "put a host file or folder into the guest; repeatable")
 	flags.StringVar(&f.image, "image", guestimage.DefaultName, "`NAME` of the image to boot, as vm image ls has it")
 	flags.StringVar(&f.cfg.Engine, "engine", "auto", "execution engine: "+strings.Join(engines.Names(), ", "))
-	flags.StringVar(&f.cfg.JIT, "jit", "", "settings of the translator: `NAME=VALUE[,...]` of tier, mirror, code, block, region, every, warm, threshold")
+	flags.StringVar(&f.cfg.JIT, "jit", "", "settings of the translator: `NAME=VALUE[,...]` of tier, mirror, keep, code, block, region, every, warm, threshold")
 	flags.StringVar(&f.cfg.DTB, "dtb", "", "device tree blob `FILE` (default generated)")
 	flags.StringVar(&f.cfg.DumpDTB, "dump-dtb", "", "write the device tree to `FILE`")
 	flags.BoolVar(&f.cfg.NoReboot, "no-reboot", false, "end when the guest reboots")
@@ -104,6 +105,9 @@ func (f *runFlags) run(ctx context.Context, command []string, std stdio) (err er
 	cfg.Memory, cfg.CPUs, cfg.Disks, cfg.Files = uint64(f.memory), int(f.cpus), f.disks, f.files
 	cfg.Command, cfg.Log = command, log
 	cfg.HugePages, cfg.NUMA = uint64(f.huge), f.numa
+	if dir, err := guestimage.DefaultDir(); err == nil {
+		cfg.Keep = filepath.Join(dir, "translations")
+	}
 	if terminal.IsTerminal(std.err) {
 		bar := guestimage.NewProgress(std.err)
 		defer bar.End()

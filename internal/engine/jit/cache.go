@@ -25,6 +25,7 @@ import (
 	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
 	"github.com/vmproject/vm/internal/engine/jit/code"
 	"github.com/vmproject/vm/internal/engine/jit/ir"
+	"github.com/vmproject/vm/internal/engine/jit/keep"
 	"github.com/vmproject/vm/internal/engine/jit/opt"
 	"github.com/vmproject/vm/internal/engine/jit/optimize"
 	"github.com/vmproject/vm/internal/engine/jit/rv64"
@@ -68,6 +69,8 @@ type page struct {
 	regions map[uint16]*opt.Extent // by offset: where regions of the optimizing tier have taken over, and what code they are of
 	// feeds are the pages that have bytes of this one in their translations.
 	feeds []*page
+	taken bool       // what is kept of earlier runs is in its place: see kept.go
+	keeps *keep.Page // what is kept of this run, the last time it was asked for
 }
 
 // Machine is the translations of one machine.
@@ -106,6 +109,7 @@ type Machine struct {
 	left     counts  // of harts that are closed
 	dump     *dumper // nil: nobody wants listings
 	tier     tier
+	kept     kept
 
 	mirroring Mirroring
 	warm      int
@@ -126,6 +130,9 @@ type Options struct {
 	Mirror   Mirroring // which address spaces the host's processor translates
 	Count    bool      // loads and stores are counted, which costs speed: see Engine.Report
 	Warm     int       // samples of where a hart is that give an address space a mirror; 0 for the default
+	// Keep is the folder that translations are kept in from one run to the next; empty: they are not. With Dump they are not either, as what is not translated cannot be listed.
+	Keep        string
+	KeepNothing bool // in spite of Keep
 }
 
 // NewMachine makes the translations of a machine with some RAM, empty. The error wraps code.ErrForbidden where the host does not allow
@@ -166,6 +173,9 @@ func NewMachine(ram *memory.RAM, o Options) (*Machine, error) {
 	}
 	m.mirroring, m.warm = o.Mirror, o.Warm
 	m.startMirroring()
+	if o.Keep != "" && !o.KeepNothing && m.dump == nil {
+		m.openKept(o.Keep, m.compiler.Features(), m.maxGuest, m.compiler.Patchable, m.compiler.Counting)
+	}
 	return m, nil
 }
 
@@ -243,6 +253,7 @@ func Try() (asm.Feature, error) {
 // release gives everything back. No hart may run.
 func (m *Machine) release() error {
 	var err error
+	m.closeKept()
 	if m.tables != nil {
 		m.background.Wait()
 		err = unix.Munmap(m.tables)
@@ -368,22 +379,31 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 	} else if at := p.table[off/2]; at != 0 {
 		return at, p.inner.get(off), false, nil
 	}
-	if m.region == nil || m.region.Room() < maxBlock {
-		if m.region != nil {
-			m.region.Seal()
-			m.region = nil
-		}
-		if m.region, err = m.arena.Open(); err != nil {
-			m.region = nil
-			return 0, 0, true, nil
-		}
-		m.arena.Prepare()
-		m.inRegion[m.region] = &residents{}
-	}
 	began := time.Since(m.began)
 	bytes, err := m.ram.Slice(memory.GPA(p.gpa), memory.PageSize)
 	if err != nil {
 		return 0, 0, false, err
+	}
+	va := e.h.PC&^memory.PageMask + uint64(off) // as the hart executes it
+	keeps := m.kept.store != nil && !plain
+	if keeps {
+		copy(m.kept.contents[:], bytes)
+		bytes = m.kept.contents[:]
+		if !p.taken {
+			p.taken = true
+			m.takeKept(p, e.h.PC&^memory.PageMask)
+			m.stats.KeptTime += time.Since(m.began) - began
+			if at := p.table[off/2]; at != 0 {
+				if m.tier.mode == TierOptimized {
+					m.optimizeNow(p, off, va)
+				}
+				return at, p.inner.get(off), false, nil
+			}
+			began = time.Since(m.began)
+		}
+	}
+	if !m.openRegion() {
+		return 0, 0, true, nil
 	}
 	m.asks, m.of = e, p
 	source := &m.guest
@@ -401,8 +421,7 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 		b.Insts, m.scratch = m.scratch, b.Insts
 	}
 	mem, _ := m.region.Alloc(maxBlock)
-	va := e.h.PC&^memory.PageMask + uint64(off) // as the hart executes it
-	m.compiler.Mirrored = p.mode == mirrorMode
+	m.compiler.Mirrored, m.compiler.Apart = p.mode == mirrorMode, keeps
 	listing := m.dump.begin(m.compiler, b, va, bytes)
 	out, err := m.compiler.Compile(b, mem.Bytes, uintptr(mem.Addr), m.resolver)
 	listing.end(out, &m.routines, uintptr(mem.Addr))
@@ -415,6 +434,17 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 	outer, inner = start+uint32(out.Outer), start+uint32(out.Inner)
 	for _, w := range b.Watches {
 		m.feed(w, p)
+	}
+	if keeps {
+		if len(b.Watches) == 0 {
+			m.keepBlock(p, off, start, &out)
+		}
+		for _, l := range out.Links {
+			if at, ok := m.resolve(int32(l.Target), l.Plain); ok {
+				site := mem.Addr + code.Addr(l.Site)
+				m.arena.Patch(site, uint32(code.Addr(at)-(site+4)))
+			}
+		}
 	}
 	m.inRegion[m.region].add(p, start, out.Faults)
 	if plain {
@@ -435,6 +465,24 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 		m.optimizeNow(p, off, va)
 	}
 	return outer, inner, false, nil
+}
+
+// openRegion makes room for a block in a region of code memory; false: all of it is in use. The lock is held.
+func (m *Machine) openRegion() bool {
+	if m.region != nil && m.region.Room() >= maxBlock {
+		return true
+	}
+	if m.region != nil {
+		m.region.Seal()
+		m.region = nil
+	}
+	r, err := m.arena.Open()
+	if err != nil {
+		return false
+	}
+	m.arena.Prepare()
+	m.region, m.inRegion[r] = r, &residents{}
+	return true
 }
 
 // resolve is the inner entry at an offset of the page that is translated now, if there is one.
@@ -467,6 +515,7 @@ func (m *Machine) clear(p *page) {
 		return // evicted, and still among the feeds of another
 	}
 	p.cleared++
+	p.taken = false
 	*p.table = table{}
 	p.inner.clear()
 	p.plain.clear()

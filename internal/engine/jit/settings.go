@@ -39,6 +39,7 @@ type choice struct {
 var choices = []choice{
 	{"tier", []string{TierAuto: "auto", TierBaseline: "baseline", TierOptimized: "optimized"}, func(o *Options, n int) { o.Tier = Tier(n) }},
 	{"mirror", []string{MirrorAuto: "auto", MirrorOff: "off", MirrorAlways: "always"}, func(o *Options, n int) { o.Mirror = Mirroring(n) }},
+	{"keep", []string{"on", "off"}, func(o *Options, n int) { o.KeepNothing = n == 1 }},
 }
 
 // Set changes the options that a list of NAME=VALUE names, with commas between. The error says what may be written.

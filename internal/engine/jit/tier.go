@@ -285,7 +285,7 @@ func (m *Machine) install(p *page, r *opt.Region, s *opt.Source, va uint64) {
 	mem, _ := m.region.Alloc(maxRegion)
 	base := uintptr(m.arena.Base())
 	old := code.Addr(base + uintptr(p.inner.get(off)))
-	m.compiler.Mirrored = p.mode == mirrorMode
+	m.compiler.Mirrored, m.compiler.Apart = p.mode == mirrorMode, false
 	listing := m.dump.beginRegion(m.compiler, r, s, va)
 	out, err := m.compiler.CompileRegion(r, mem.Bytes, uintptr(mem.Addr), uintptr(old)+amd64.PatchSize, func(target int32, plain bool) (uintptr, bool) {
 		entries := &p.inner
