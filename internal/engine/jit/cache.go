@@ -174,7 +174,7 @@ func NewMachine(ram *memory.RAM, o Options) (*Machine, error) {
 	m.mirroring, m.warm = o.Mirror, o.Warm
 	m.startMirroring()
 	if o.Keep != "" && !o.KeepNothing && m.dump == nil {
-		m.openKept(o.Keep, m.compiler.Features(), m.maxGuest, m.compiler.Patchable, m.compiler.Counting)
+		m.openKept(o.Keep)
 	}
 	return m, nil
 }
@@ -439,25 +439,13 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 		if len(b.Watches) == 0 {
 			m.keepBlock(p, off, start, &out)
 		}
-		for _, l := range out.Links {
-			if at, ok := m.resolve(int32(l.Target), l.Plain); ok {
-				site := mem.Addr + code.Addr(l.Site)
-				m.arena.Patch(site, uint32(code.Addr(at)-(site+4)))
-			}
-		}
+		m.complete(p, start, out.Links)
 	}
 	m.inRegion[m.region].add(p, start, out.Faults)
 	if plain {
 		p.plain.put(off, inner)
 	} else {
-		p.inner.put(off, inner)
-		p.table[off/2] = outer
-		for _, e := range out.Entries {
-			if p.table[e.Off/2] == 0 {
-				p.inner.put(e.Off, start+uint32(e.Inner))
-				p.table[e.Off/2] = start + uint32(e.Outer)
-			}
-		}
+		m.enterBlock(p, off, start, &out)
 	}
 	m.stats.compiled(b, len(out.Bytes), time.Since(m.began)-began)
 	m.nameBlock(va, p.gpa+uint64(off), mem.Addr, len(out.Bytes))
@@ -465,6 +453,32 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 		m.optimizeNow(p, off, va)
 	}
 	return outer, inner, false, nil
+}
+
+// enterBlock makes a block, whose code is complete, one that is found. The lock is held.
+func (m *Machine) enterBlock(p *page, off uint16, start uint32, out *amd64.Code) {
+	p.inner.put(off, start+uint32(out.Inner))
+	p.table[off/2] = start + uint32(out.Outer)
+	for _, e := range out.Entries {
+		if p.table[e.Off/2] == 0 {
+			p.inner.put(e.Off, start+uint32(e.Inner))
+			p.table[e.Off/2] = start + uint32(e.Outer)
+		}
+	}
+}
+
+// complete makes the jumps of code that was made apart lead to what there is already. The lock is held.
+func (m *Machine) complete(p *page, start uint32, links []amd64.Unlinked) {
+	for _, l := range links {
+		entries := &p.inner
+		if l.Plain {
+			entries = &p.plain
+		}
+		if in := entries.get(l.Target); in != 0 {
+			site := start + uint32(l.Site)
+			m.arena.Patch(m.arena.Base()+code.Addr(site), in-(site+4))
+		}
+	}
 }
 
 // openRegion makes room for a block in a region of code memory; false: all of it is in use. The lock is held.

@@ -31,8 +31,8 @@ type Stats struct {
 	Stale         uint64 // pages dropped because they had been written
 	Evictions     uint64 // regions of code memory freed
 
-	Kept, KeptBytes uint64 // translations that earlier runs had made, and bytes of their code
-	KeptTime        time.Duration
+	Kept, KeptRegions, KeptBytes uint64 // blocks and regions that earlier runs had made, and bytes of their code
+	KeptTime                     time.Duration
 
 	// Of the optimizing tier.
 	Regions, RegionsRefused  uint64 // regions made, and places that were no good for one
@@ -177,8 +177,9 @@ func (m *Machine) report() []engine.Section {
 			{Name: "compile time, ms", Value: fmt.Sprintf("%.1f", s.Time.Seconds()*1e3)},
 			ratio("ns a guest instruction", float64(s.Time.Nanoseconds()), s.Guest),
 			count("blocks of earlier runs", s.Kept),
-			count("bytes of host code", s.KeptBytes),
-			{Name: "time to find them, ms", Value: fmt.Sprintf("%.1f", s.KeptTime.Seconds()*1e3)},
+			count("regions of earlier runs", s.KeptRegions),
+			count("bytes of their code", s.KeptBytes),
+			{Name: "time to take them, ms", Value: fmt.Sprintf("%.1f", s.KeptTime.Seconds()*1e3)},
 			count("jumps linked", s.Links),
 			count("stale pages dropped", s.Stale),
 			count("code regions evicted", s.Evictions),

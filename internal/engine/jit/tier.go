@@ -284,10 +284,10 @@ func (m *Machine) install(p *page, r *opt.Region, s *opt.Source, va uint64) {
 	off := uint16(r.Head.Off)
 	mem, _ := m.region.Alloc(maxRegion)
 	base := uintptr(m.arena.Base())
-	old := code.Addr(base + uintptr(p.inner.get(off)))
-	m.compiler.Mirrored, m.compiler.Apart = p.mode == mirrorMode, false
+	from := p.inner.get(off)
+	m.compiler.Mirrored, m.compiler.Apart = p.mode == mirrorMode, m.kept.store != nil
 	listing := m.dump.beginRegion(m.compiler, r, s, va)
-	out, err := m.compiler.CompileRegion(r, mem.Bytes, uintptr(mem.Addr), uintptr(old)+amd64.PatchSize, func(target int32, plain bool) (uintptr, bool) {
+	out, err := m.compiler.CompileRegion(r, mem.Bytes, uintptr(mem.Addr), base+uintptr(from)+amd64.PatchSize, func(target int32, plain bool) (uintptr, bool) {
 		entries := &p.inner
 		if plain {
 			entries = &p.plain
@@ -304,17 +304,27 @@ func (m *Machine) install(p *page, r *opt.Region, s *opt.Source, va uint64) {
 	m.region.Trim(len(out.Bytes))
 	start := uint32(mem.Addr - m.arena.Base())
 	m.inRegion[m.region].add(p, start, out.Faults)
-	if p.regions == nil {
-		p.regions = map[uint16]*opt.Extent{}
+	extent := r.Extent()
+	if m.kept.store != nil {
+		m.keepCode(p, (*[memory.PageSize]byte)(s.Bytes), off, start, &out, from+amd64.PatchSize, extent)
+		m.complete(p, start, out.Links)
 	}
-	p.regions[off] = r.Extent()
-	m.patchEntry(old, mem.Addr+code.Addr(out.Inner))
-	p.inner.put(off, start+uint32(out.Inner))
-	atomic.StoreUint32(&p.table[off/2], start+uint32(out.Outer))
+	m.takeOver(p, off, from, start+uint32(out.Outer), start+uint32(out.Inner), extent)
 	m.stats.Regions++
 	m.stats.RegionGuest += uint64(r.Guest)
 	m.stats.RegionBytes += uint64(len(out.Bytes))
 	m.name(mem.Addr, len(out.Bytes), fmt.Sprintf("guest region (%x)", p.gpa+uint64(off)))
+}
+
+// takeOver lets a region whose code is complete take over from what is at a distance from the start of code memory. The lock is held.
+func (m *Machine) takeOver(p *page, off uint16, from, outer, inner uint32, extent *opt.Extent) {
+	if p.regions == nil {
+		p.regions = map[uint16]*opt.Extent{}
+	}
+	p.regions[off] = extent
+	m.patchEntry(m.arena.Base()+code.Addr(from), m.arena.Base()+code.Addr(inner))
+	p.inner.put(off, inner)
+	atomic.StoreUint32(&p.table[off/2], outer)
 }
 
 // patchEntry makes the no-operation at an address a jump. It lies within one aligned word, which nobody else changes: the lock is held.

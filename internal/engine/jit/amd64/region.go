@@ -171,7 +171,7 @@ func (c *Compiler) CompileRegion(r *opt.Region, buf []byte, at, fallback uintptr
 		p.emit(c, &p)
 	}
 	code, err := c.Finish()
-	return Code{Bytes: code, Outer: outer, Inner: inner, Marks: c.marks, Faults: c.faultsOf()}, err
+	return Code{code, outer, inner, nil, c.marks, c.faultsOf(), c.Away(), c.links}, err
 }
 
 func next(r *opt.Region, i int) *opt.Block {
