@@ -68,9 +68,10 @@ type page struct {
 	plain   entries                // inner entries, and the only ones that are used
 	regions map[uint16]*opt.Extent // by offset: where regions of the optimizing tier have taken over, and what code they are of
 	// feeds are the pages that have bytes of this one in their translations.
-	feeds []*page
-	taken bool       // what is kept of earlier runs is in its place: see kept.go
-	keeps *keep.Page // what is kept of this run, the last time it was asked for
+	feeds   []*page
+	changes int        // how often the guest has changed it
+	taken   bool       // what is kept of earlier runs is in its place: see kept.go
+	keeps   *keep.Page // what is kept of this run, the last time it was asked for
 }
 
 // Machine is the translations of one machine.
@@ -385,7 +386,7 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 		return 0, 0, false, err
 	}
 	va := e.h.PC&^memory.PageMask + uint64(off) // as the hart executes it
-	keeps := m.kept.store != nil && !plain
+	keeps := m.kept.store != nil && !plain && !(p.taken && m.kept.store.Full())
 	if keeps {
 		copy(m.kept.contents[:], bytes)
 		bytes = m.kept.contents[:]
@@ -402,7 +403,7 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 			began = time.Since(m.began)
 		}
 	}
-	if !m.openRegion() {
+	if !m.openRegion(maxBlock) {
 		return 0, 0, true, nil
 	}
 	m.asks, m.of = e, p
@@ -481,9 +482,9 @@ func (m *Machine) complete(p *page, start uint32, links []amd64.Unlinked) {
 	}
 }
 
-// openRegion makes room for a block in a region of code memory; false: all of it is in use. The lock is held.
-func (m *Machine) openRegion() bool {
-	if m.region != nil && m.region.Room() >= maxBlock {
+// openRegion makes room for so many bytes in a region of code memory; false: all of it is in use. The lock is held.
+func (m *Machine) openRegion(room int) bool {
+	if m.region != nil && m.region.Room() >= room {
 		return true
 	}
 	if m.region != nil {
@@ -568,6 +569,7 @@ func (m *Machine) takeChanged() uint64 {
 			for i := range numModes {
 				if p := m.pages[keyOf(uint64(gpa), i)]; p != nil {
 					m.clear(p)
+					p.changes++
 					m.stats.Stale++
 				}
 			}
@@ -583,6 +585,7 @@ func (m *Machine) dropAll() {
 	m.ram.Code().TakeChanged()
 	for _, p := range m.pages {
 		m.clear(p)
+		p.changes = 0
 	}
 }
 

@@ -7,7 +7,8 @@ package jit
 // A page is looked up as it is when it is watched already: what is written to it from then on is noted, and its translations are dropped by the next FENCE.I, these as any
 // others. So they may be of what was there before, which is what RISC-V allows until then (Unprivileged, Zifencei).
 //
-// Not kept are blocks that go on in another page, and blocks without groups, which are rare.
+// Not kept are blocks that go on in another page, blocks that a group has failed in (ir.Block.Plain), which are rare, and code of pages that change all the time, which is
+// a program's that makes it.
 
 import (
 	"encoding/binary"
@@ -29,6 +30,7 @@ var _ [memory.PageSize - keep.PageSize]struct{}
 // kept is what a machine has of a store. Guarded by Machine.mu.
 type kept struct {
 	store    *keep.Store           // nil: nothing is kept
+	err      error                 // why not, although it should be
 	contents [memory.PageSize]byte // of the page that is translated now, copied: others may write to it
 
 	// Memory that is used again.
@@ -53,7 +55,18 @@ func (m *Machine) openKept(dir string) {
 	for r, i := reflect.ValueOf(m.routines), 0; i < r.NumField(); i++ {
 		layout = append(layout, uintptr(r.Field(i).Uint())-base)
 	}
-	m.kept.store, _ = keep.Open(dir, keep.IdentityOf(layout, m.compiler.Features(), m.compiler.Patchable, m.compiler.Counting, m.maxGuest, m.tier.set))
+	m.kept.store, m.kept.err = keep.Open(dir, keep.IdentityOf(layout, m.compiler.Features(), m.compiler.Patchable, m.compiler.Counting, m.maxGuest, m.tier.set))
+}
+
+// describe says whether translations are kept.
+func (k *kept) describe() string {
+	switch {
+	case k.err != nil:
+		return "no: " + k.err.Error()
+	case k.store == nil:
+		return "no"
+	}
+	return "yes"
 }
 
 // closeKept ends the run of the store.
@@ -80,6 +93,9 @@ const (
 	regionBit   = 1
 )
 
+// mayChange is how often a guest may have changed a page for its code to be kept: pages of RAM have other contents from time to time.
+const mayChange = 8
+
 // keepBlock adds a block that was just translated of kept.contents to the store.
 func (m *Machine) keepBlock(p *page, off uint16, start uint32, out *amd64.Code) {
 	m.keepCode(p, &m.kept.contents, off, start, out, 0, nil)
@@ -88,7 +104,7 @@ func (m *Machine) keepBlock(p *page, off uint16, start uint32, out *amd64.Code) 
 // keepCode adds code of a page with some contents to the store: a block, or a region of some extent that has taken over from the code at a distance from the start of code memory.
 func (m *Machine) keepCode(p *page, contents *[memory.PageSize]byte, off uint16, start uint32, out *amd64.Code, from uint32, extent *opt.Extent) {
 	k := &m.kept
-	if len(out.Bytes) > 1<<16-1 {
+	if len(out.Bytes) > 1<<16-1 || p.changes > mayChange {
 		return
 	}
 	if p.keeps == nil || !p.keeps.Is(contents) {
@@ -175,7 +191,7 @@ func (m *Machine) takePiece(p *page, off uint16, va uint64, piece []byte) {
 	isRegion := off&regionBit != 0
 	off &^= regionBit
 	from := p.inner.get(off)
-	if isRegion && (from == 0 || p.regions[off] != nil) || !isRegion && p.table[off/2] != 0 || !m.openRegion() {
+	if isRegion && (from == 0 || p.regions[off] != nil) || !isRegion && p.table[off/2] != 0 || !m.openRegion(maxBlock) {
 		return
 	}
 	next := func() int {

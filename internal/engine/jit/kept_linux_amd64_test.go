@@ -41,14 +41,19 @@ func TestLockStepOfKeptTranslations(t *testing.T) {
 					}
 				}
 				for _, m := range made.made {
-					s.Blocks, s.Kept = s.Blocks+m.Stats().Blocks, s.Kept+m.Stats().Kept
+					n := m.Stats()
+					s.Blocks, s.Kept, s.Regions, s.KeptRegions, s.Evictions = s.Blocks+n.Blocks, s.Kept+n.Kept, s.Regions+n.Regions, s.KeptRegions+n.KeptRegions, s.Evictions+n.Evictions
 				}
 				r.Close()
 				return s
 			}
 			first := run(func(i uint64) uint64 { return i })
 			second := run(func(i uint64) uint64 { return n - 1 - i })
-			t.Logf("%d programs; at first %d blocks and %d of earlier programs, then %d and %d", n, first.Blocks, first.Kept, second.Blocks, second.Kept)
+			t.Logf("%d programs; at first %d blocks and %d regions, then %d and %d, and %d and %d that were kept; %d evictions",
+				n, first.Blocks, first.Regions, second.Blocks, second.Regions, second.Kept, second.KeptRegions, second.Evictions)
+			if c.o.Tier == jit.TierOptimized && second.KeptRegions < first.Regions/3 {
+				t.Error("the second run did not have the regions that the first one kept")
+			}
 			if first.Kept != 0 || second.Kept < first.Blocks/2 || second.Blocks > first.Blocks/2 {
 				t.Error("the second run did not have what the first one kept")
 			}

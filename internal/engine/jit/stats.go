@@ -209,6 +209,7 @@ func (m *Machine) report() []engine.Section {
 			count("guest pages, at most", uint64(len(m.tables))/uint64(unsafe.Sizeof(table{}))),
 			count("instructions a block, at most", uint64(m.maxGuest)),
 			count("instructions between looks", slice),
+			{Name: "translations are kept", Value: m.kept.describe()},
 			{Name: "host features", Value: m.compiler.Features().String()},
 		}},
 	}

@@ -270,16 +270,8 @@ func (m *Machine) optimizeNow(p *page, off uint16, va uint64) {
 
 // install writes the code of a region, made of a source, and lets it take over. va is an address in the page, for listings. The lock is held.
 func (m *Machine) install(p *page, r *opt.Region, s *opt.Source, va uint64) {
-	if m.region == nil || m.region.Room() < maxRegion {
-		if m.region != nil {
-			m.region.Seal()
-			m.region = nil
-		}
-		region, err := m.arena.Open()
-		if err != nil {
-			return // the next block that is compiled makes room
-		}
-		m.region, m.inRegion[region] = region, &residents{}
+	if !m.openRegion(maxRegion) {
+		return // the next block that is compiled makes room
 	}
 	off := uint16(r.Head.Off)
 	mem, _ := m.region.Alloc(maxRegion)

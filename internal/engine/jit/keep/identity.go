@@ -3,12 +3,9 @@ package keep
 import (
 	"crypto/sha256"
 	"debug/elf"
-	"encoding/hex"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
-	"time"
 )
 
 // Identity is what kept code depends on beside a page's contents.
@@ -23,7 +20,7 @@ func IdentityOf(what ...any) Identity {
 	return sha256.Sum256(fmt.Appendf(nil, "%q %v", build, what))
 }
 
-// program is the build ID of the program that runs: Go's linker makes one of all that goes into it.
+// program is the build ID of the program that runs, of which the go command makes a part of all that the program is.
 var program = sync.OnceValue(func() string {
 	f, err := elf.Open("/proc/self/exe")
 	if err != nil {
@@ -39,20 +36,9 @@ var program = sync.OnceValue(func() string {
 	if err != nil || len(note) <= header {
 		return ""
 	}
-	return string(note[header:])
+	id := strings.TrimRight(string(note[header:]), "\x00")
+	if strings.Count(id, "/") != 3 || len(id) < 64 {
+		return "" // not the go command's: it may be that of any program
+	}
+	return id
 })
-
-// suffix is the end of the names of complete files.
-const suffix = ".code"
-
-func (id Identity) prefix() string { return hex.EncodeToString(id[:8]) + "-" }
-
-// fileName is a name that no other file has.
-func (id Identity) fileName() string {
-	return fmt.Sprintf("%s%x-%d%s", id.prefix(), time.Now().UnixNano(), os.Getpid(), suffix)
-}
-
-// isOurs says that a file's name is one of those that fileName makes.
-func (id Identity) isOurs(name string) bool {
-	return strings.HasPrefix(name, id.prefix()) && strings.HasSuffix(name, suffix)
-}

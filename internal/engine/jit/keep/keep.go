@@ -1,28 +1,27 @@
 // Package keep keeps what a translator has made from one run to the next: a machine that boots the same kernel and runs the same programs again finds the code of
-// them on disk, in a quarter of the time that translating takes.
+// them on disk, in a tenth of the time that translating takes.
 //
 //	keep.go     what is kept, and how it is found
+//	folder.go   the folder: whose it is, and how much there may be
 //	segment.go  files: one for each run that had something new
 //	identity.go which program they are for
 //
 // It knows neither guest nor host code. What is kept belongs to the contents of a guest page, all 4096 bytes of them, and is compared with them, so that
 // it is as good as new whatever machine has the page, at whatever address. Everything else that the code depends on (the program that made it, the host's features, settings)
-// is in the name of the files: what has another identity is not found.
+// is in the identity of the files: what has another one is not found.
 //
 // # Bounds and trust
 //
-// Files are of their user alone (mode 0600 in a folder 0700): who can write them can write the program, too. They hold guest code, and what else is in pages with code. A guest decides
-// what is in them, but not under what it is found. What a run adds, and what the folder holds, is limited; the files that were not used for longest go first. Damage is found by
-// checksums, and is as if nothing was there. Programs that run at the same time do not meet: each writes a file of its own, which gets its name when it is complete.
+// Files are their user's alone, and so is the folder: who can write them can write the program, too. They hold guest code, and what else is in pages with code, in the
+// clear. What a run adds and what the folder holds is limited; the files that were not used for longest go first. A guest decides what it adds, but what is found has the very contents of the page that is looked
+// for, and what it can do to other guests of its user is to have them find less, and to learn by the time that it takes whether a page of some contents was ever executed. Damage is found by checksums, and is as if
+// nothing was there. Programs that run at the same time do not meet: each writes a file of its own, which gets its name when it is complete.
 package keep
 
 import (
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"os"
-	"path/filepath"
-	"syscall"
 )
 
 // PageSize is the length of a page in bytes.
@@ -34,6 +33,8 @@ const (
 	maxTotal = 512 << 20 // bytes in the folder
 	maxFiles = 16        // of one identity that are looked into
 	maxPage  = 256 << 10 // bytes of the pieces of a page in a file
+	maxPages = 8192      // that a run adds to; their contents are in memory until its end
+	maxAlike = 8         // pages with the same checksum: a guest can make any number of them
 	// A run that has little new against what there is adds nothing: each file costs every run that follows something.
 	minAdded    = 64 << 10
 	minFraction = 16 // of the bytes that are there
@@ -46,13 +47,14 @@ type Kind uint8
 
 // Store is the files of one identity. Its methods belong to one goroutine.
 type Store struct {
-	dir      string
+	folder   *os.Root
 	id       Identity
 	segments []*segment
 	present  int64 // bytes of them
 
 	added map[uint32][]*Page // by the checksum of their contents
-	out   *writer            // nil until there is something
+	pages int                // of them
+	out   *writer            // pieces in the order in which they come, in a file without a name; nil until there is one
 	full  bool               // nothing can be added any more
 }
 
@@ -61,28 +63,13 @@ func Open(dir string, id Identity) (*Store, error) {
 	if dir == "" || id == (Identity{}) {
 		return nil, errors.New("keeping translations takes a folder and an identity")
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	folder, err := openFolder(dir)
+	if err != nil {
 		return nil, err
 	}
-	if err := private(dir); err != nil {
-		return nil, err
-	}
-	s := &Store{dir: dir, id: id, added: map[uint32][]*Page{}}
+	s := &Store{folder: folder, id: id, added: map[uint32][]*Page{}}
 	s.openSegments()
 	return s, nil
-}
-
-// private says why a folder is not this user's alone: code from it would be somebody else's, who may have fewer rights.
-func private(dir string) error {
-	info, err := os.Lstat(dir)
-	if err != nil {
-		return err
-	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	if !info.IsDir() || !ok || int(owner.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
-		return fmt.Errorf("%s is not a folder that only the present user can write to", dir)
-	}
-	return nil
 }
 
 // Find calls f with each piece that is kept of a page with these contents. What f is given is valid until it returns.
@@ -104,27 +91,44 @@ type Page struct {
 // Is says that the page has these contents.
 func (p *Page) Is(contents *[PageSize]byte) bool { return p.contents == *contents }
 
-// Page is the page with these contents, for pieces to be added to; nil if nothing can be added any more.
+// Page is the page with these contents, for pieces to be added to; nil if there can be none.
 func (s *Store) Page(contents *[PageSize]byte, kind Kind) *Page {
 	if s.full {
 		return nil
 	}
-	if s.out == nil {
-		var err error
-		if s.out, err = newWriter(s.dir); err != nil {
-			s.full = true // there is no room for anything
-			return nil
-		}
-	}
 	crc := crc32.Checksum(contents[:], castagnoli)
-	for _, p := range s.added[crc] {
+	alike := s.added[crc]
+	for _, p := range alike {
 		if p.kind == kind && p.Is(contents) {
 			return p
 		}
 	}
+	if len(alike) == maxAlike {
+		return nil
+	}
+	if s.full = s.pages == maxPages || !s.begin(); s.full {
+		return nil
+	}
 	p := &Page{contents: *contents, kind: kind, pieces: map[uint16]place{}}
-	s.added[crc] = append(s.added[crc], p)
+	s.added[crc] = append(alike, p)
+	s.pages++
 	return p
+}
+
+// Full says that nothing can be added any more.
+func (s *Store) Full() bool { return s.full }
+
+// begin makes the file that pieces are written to.
+func (s *Store) begin() bool {
+	if s.out != nil {
+		return true
+	}
+	w, name, err := newWriter(s.folder, s.id)
+	if err != nil {
+		return false
+	}
+	s.out = w
+	return s.folder.Remove(name+temporary) == nil // it is gone with the process, however that ends
 }
 
 // Add keeps a piece that belongs to an offset of a page, unless this run has added one there.
@@ -142,26 +146,29 @@ func (s *Store) Close() error {
 	for _, g := range s.segments {
 		g.close()
 	}
-	s.segments = nil
-	out := s.out
-	pages := s.added
-	s.out, s.full, s.added = nil, true, nil
-	if out == nil {
+	err := s.complete()
+	s.segments, s.added, s.full = nil, nil, true
+	return errors.Join(err, prune(s.folder), s.folder.Close())
+}
+
+func (s *Store) complete() error {
+	if s.out == nil {
 		return nil
 	}
-	defer func() { _ = out.abandon() }()
-	if out.at < minAdded || out.at < s.present/minFraction {
+	defer s.out.file.Close()
+	if s.out.at < minAdded || s.out.at < s.present/minFraction {
 		return nil
 	}
-	w, err := newWriter(s.dir)
+	w, name, err := newWriter(s.folder, s.id)
 	if err != nil {
 		return err
 	}
-	if err := w.arrange(out, pages, s.id); err != nil {
-		return errors.Join(err, w.abandon())
+	defer w.file.Close()
+	if err = w.arrange(s.out, s.added, s.id); err == nil {
+		err = s.folder.Rename(name+temporary, name+suffix)
 	}
-	if err := w.complete(filepath.Join(s.dir, s.id.fileName())); err != nil {
-		return errors.Join(err, w.abandon())
+	if err != nil {
+		return errors.Join(err, s.folder.Remove(name+temporary))
 	}
-	return s.prune()
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -208,13 +209,6 @@ func TestFoldersOfOthersAreRefused(t *testing.T) {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	link := filepath.Join(t.TempDir(), "link")
-	if err := os.Symlink(dir, link); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(link, id); err == nil {
-		t.Error("a symbolic link was followed")
-	}
 	if _, err := Open(dir, Identity{}); err == nil {
 		t.Error("no identity is one")
 	}
@@ -231,8 +225,14 @@ func TestFoldersOfOthersAreRefused(t *testing.T) {
 // Files that were not used for longest make room.
 func TestTheOldestMakeRoom(t *testing.T) {
 	dir := t.TempDir()
+	var names []string
+	other := filepath.Join(dir, "new-thesis.code")
+	if err := os.WriteFile(other, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for i := range 3 {
-		name := filepath.Join(dir, fmt.Sprintf("%d%s", i, suffix))
+		name := filepath.Join(dir, id.fileName()+suffix)
+		names = append(names, filepath.Base(name))
 		if err := os.WriteFile(name, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -249,9 +249,83 @@ func TestTheOldestMakeRoom(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	files, _ := os.ReadDir(dir)
-	if len(files) != 2 || files[1].Name() != "2"+suffix {
+	for i, want := range []bool{false, false, true} {
+		if _, err := os.Stat(filepath.Join(dir, names[i])); (err == nil) != want {
+			t.Errorf("file %d: %v", i, err)
+		}
+	}
+	if files, _ := os.ReadDir(dir); len(files) != 3 {
 		t.Errorf("left are %v", files)
+	}
+	if _, err := os.Stat(other); err != nil {
+		t.Error("a file that is none of the store's:", err)
+	}
+}
+
+// What is not a file of this user's alone is not opened: not one of another user, not a link, and nothing that waits.
+func TestFilesOfOthersAreNotRead(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, id)
+	s.Add(s.Page(page(1), 0), 2, make([]byte, 2*minAdded))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files, _ := os.ReadDir(dir)
+	path := filepath.Join(dir, files[0].Name())
+	has := func() bool {
+		s := open(t, dir, id)
+		defer s.Close()
+		return len(found(s, page(1), 0)) != 0
+	}
+	if !has() {
+		t.Fatal("there is nothing")
+	}
+	if err := os.Chmod(path, 0o622); err != nil {
+		t.Fatal(err)
+	}
+	if has() {
+		t.Error("a file that anybody can write to was read")
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := filepath.Join(t.TempDir(), "file")
+	if err := os.Rename(path, elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(elsewhere, path); err != nil {
+		t.Fatal(err)
+	}
+	if has() {
+		t.Error("a link was followed")
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if has() {
+		t.Error("a pipe was read")
+	}
+}
+
+// A guest that changes its code all the time does not fill memory with its pages.
+func TestPagesAreLimited(t *testing.T) {
+	s := open(t, t.TempDir(), id)
+	n := 0
+	for ; n < 2*maxPages; n++ {
+		p := s.Page(page(n), 0)
+		if p == nil {
+			break
+		}
+		s.Add(p, 2, []byte{1})
+	}
+	if n != maxPages || !s.Full() {
+		t.Errorf("%d pages", n)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -15,7 +15,6 @@ import (
 	"hash/crc32"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -38,75 +37,64 @@ type segment struct {
 	buffer []byte
 }
 
-// openSegments opens the newest files of the identity. What is none is left alone.
+// openSegments opens the files of the identity that were used last. What cannot be is left alone.
 func (s *Store) openSegments() {
-	entries, err := os.ReadDir(s.dir)
-	if err != nil {
-		return
-	}
-	var names []string
-	for _, e := range entries {
-		if s.id.isOurs(e.Name()) {
-			names = append(names, e.Name())
+	now := time.Now()
+	for _, f := range list(s.folder) {
+		if !strings.HasPrefix(f.name, s.id.prefix()) || !strings.HasSuffix(f.name, suffix) {
+			continue
 		}
-	}
-	slices.Sort(names) // by time
-	for _, name := range names[max(0, len(names)-maxFiles):] {
-		path := filepath.Join(s.dir, name)
-		g, size, err := openSegment(path, s.id)
+		g, err := openSegment(s.folder, f.name, s.id)
 		if err != nil {
 			continue
 		}
-		now := time.Now()
-		_ = os.Chtimes(path, now, now) // used: see prune
+		_ = s.folder.Chtimes(f.name, now, now)
 		s.segments = append(s.segments, g)
-		s.present += size
+		s.present += f.size
+		if len(s.segments) == maxFiles {
+			break
+		}
 	}
 }
 
 var errDamaged = errors.New("a damaged file")
 
-func openSegment(path string, id Identity) (*segment, int64, error) {
-	f, err := os.Open(path)
+func openSegment(r *os.Root, name string, id Identity) (*segment, error) {
+	f, info, err := openFile(r, name)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	g := &segment{file: f}
-	size, err := g.readIndex(id)
-	if err != nil {
+	if err := g.readIndex(info.Size(), id); err != nil {
 		f.Close()
-		return nil, 0, err
+		return nil, err
 	}
-	return g, size, nil
+	readAhead(f)
+	return g, nil
 }
 
 // readIndex reads what is behind the pieces, and checks it: offsets that it names are in the file.
-func (g *segment) readIndex(id Identity) (int64, error) {
-	info, err := g.file.Stat()
-	if err != nil {
-		return 0, err
-	}
-	size := info.Size()
+func (g *segment) readIndex(size int64, id Identity) error {
 	if size < endSize || size > maxTotal {
-		return 0, errDamaged
+		return errDamaged
 	}
 	var end [endSize]byte
 	if _, err := g.file.ReadAt(end[:], size-endSize); err != nil {
-		return 0, err
+		return err
 	}
 	le := binary.LittleEndian
 	start, pages := int64(le.Uint64(end[40:])), le.Uint64(end[48:])
 	if [8]byte(end[:]) != magic || Identity(end[8:40]) != id || start < 0 || start > size-endSize || pages > uint64(size)/pageEntry || int64(pages*pageEntry) != size-endSize-start {
-		return 0, errDamaged
+		return errDamaged
 	}
 	g.index, g.pages, g.start = make([]byte, pages*pageEntry), int(pages), start
 	if _, err := g.file.ReadAt(g.index, start); err != nil {
-		return 0, err
+		return err
 	}
 	if crc32.Update(crc32.Checksum(g.index, castagnoli), castagnoli, end[:endSize-4]) != le.Uint32(end[endSize-4:]) {
-		return 0, errDamaged
+		return errDamaged
 	}
-	return size, nil
+	return nil
 }
 
 // find is Store.Find in one file.
@@ -121,7 +109,7 @@ func (g *segment) find(crc uint32, kind Kind, contents *[PageSize]byte, f func(o
 			hi = mid
 		}
 	}
-	for ; lo < g.pages && le.Uint32(page(lo)) == crc; lo++ {
+	for last := lo + maxAlike; lo < min(g.pages, last) && le.Uint32(page(lo)) == crc; lo++ {
 		p := page(lo)
 		if Kind(p[4]) != kind {
 			continue
@@ -173,14 +161,11 @@ type writer struct {
 // flushAt is how much is gathered before it is written.
 const flushAt = 256 << 10
 
-const temporary = "new-"
-
-func newWriter(dir string) (*writer, error) {
-	f, err := os.CreateTemp(dir, temporary) // mode 0600
-	if err != nil {
-		return nil, err
-	}
-	return &writer{file: f}, nil
+// newWriter makes a file with a temporary name.
+func newWriter(r *os.Root, id Identity) (w *writer, name string, err error) {
+	name = id.fileName()
+	f, err := r.OpenFile(name+temporary, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	return &writer{file: f}, name, err
 }
 
 // write adds bytes, and returns where they are.
@@ -254,55 +239,4 @@ func (w *writer) arrange(from *writer, pages map[uint32][]*Page, id Identity) er
 	w.write(end)
 	w.flush()
 	return w.err
-}
-
-// complete gives the file its name.
-func (w *writer) complete(path string) error {
-	if err := os.Rename(w.file.Name(), path); err != nil {
-		return err
-	}
-	return w.file.Close()
-}
-
-// abandon removes it.
-func (w *writer) abandon() error { return errors.Join(w.file.Close(), os.Remove(w.file.Name())) }
-
-// prune removes the files that were not used for longest until the rest is within its limits, and what runs have left that ended too soon.
-func (s *Store) prune() error {
-	entries, err := os.ReadDir(s.dir)
-	if err != nil {
-		return err
-	}
-	type file struct {
-		path string
-		used time.Time
-		size int64
-	}
-	var files []file
-	total := int64(0)
-	for _, e := range entries {
-		info, err := e.Info()
-		if err != nil || !info.Mode().IsRegular() {
-			continue // gone meanwhile
-		}
-		path := filepath.Join(s.dir, e.Name())
-		switch {
-		case strings.HasPrefix(e.Name(), temporary) && time.Since(info.ModTime()) > 24*time.Hour:
-			_ = os.Remove(path)
-		case strings.HasSuffix(e.Name(), suffix):
-			files = append(files, file{path, info.ModTime(), info.Size()})
-			total += info.Size()
-		}
-	}
-	slices.SortFunc(files, func(a, b file) int { return a.used.Compare(b.used) })
-	for _, f := range files {
-		if total <= maxTotal {
-			break
-		}
-		if err := os.Remove(f.path); err != nil {
-			return err
-		}
-		total -= f.size
-	}
-	return nil
 }

@@ -39,7 +39,7 @@ type Source struct {
 	Bytes []byte // of the page: a copy, so that a region is made of one version of it
 	Page  uint64 // guest physical address
 	Head  uint16 // offset of the hot place
-	// Known says that the code at an offset has been executed. Nil: all may have been.
+	// Known says that the code at an offset has been executed, by this machine or one before whose translations were kept. Nil: all may have been.
 	Known func(off uint16) bool
 	// Max is the most guest instructions of a region.
 	Max int

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package keep
+
+import "os"
+
+func readAhead(*os.File) {}
