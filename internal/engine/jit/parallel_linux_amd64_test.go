@@ -76,6 +76,7 @@ func subscriber(a *asm.Assembler, n int64, body func()) {
 // A function is written over while others call it; who sees that a remote FENCE.I has been made calls the new one.
 func TestPublicationByRemoteFence(t *testing.T) {
 	const slots = 32
+	kept := t.TempDir()
 	for _, c := range []struct {
 		name  string
 		harts int
@@ -85,6 +86,8 @@ func TestPublicationByRemoteFence(t *testing.T) {
 		{"4 harts", 4, jit.Options{CodeSize: 8 << 20}},
 		{"2 harts, evictions", 2, jit.Options{CodeSize: 8 << 20, Pages: 8}},
 		{"4 harts, evictions", 4, jit.Options{CodeSize: 8 << 20, Pages: 8}},
+		{"2 harts, which keep translations", 2, jit.Options{CodeSize: 8 << 20, Keep: kept}},
+		{"4 harts, with kept translations", 4, jit.Options{CodeSize: 8 << 20, Keep: kept}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := rounds(t, 2000, c.harts) // which fits an immediate
@@ -130,6 +133,9 @@ func TestPublicationByRemoteFence(t *testing.T) {
 			m.bounded(func() { m.runAll(nil, pcs...) })
 			if c.o.Pages != 0 && m.jit.Stats().Evictions == 0 {
 				t.Error("no evictions")
+			}
+			if c.harts == 4 && c.o.Keep != "" && m.jit.Stats().Kept == 0 {
+				t.Error("no kept translations")
 			}
 		})
 	}

@@ -138,7 +138,7 @@ func (s *Store) Add(p *Page, off uint16, piece []byte) {
 	}
 	at := s.out.piece(off, piece)
 	p.pieces[off], p.size = at, p.size+at.n
-	s.full = s.out.err != nil || s.out.at >= maxAdded
+	s.full = s.out.err != nil || s.size() >= maxAdded
 }
 
 // Close ends the run: if what is new is worth it, it becomes a file. The error is of no consequence but that nothing was added.
@@ -151,12 +151,15 @@ func (s *Store) Close() error {
 	return errors.Join(err, prune(s.folder), s.folder.Close())
 }
 
+// size is that of the file that there would be now.
+func (s *Store) size() int64 { return s.out.at + int64(s.pages)*PageSize }
+
 func (s *Store) complete() error {
 	if s.out == nil {
 		return nil
 	}
 	defer s.out.file.Close()
-	if s.out.at < minAdded || s.out.at < s.present/minFraction {
+	if n := s.size(); n < minAdded || n < s.present/minFraction {
 		return nil
 	}
 	w, name, err := newWriter(s.folder, s.id)
