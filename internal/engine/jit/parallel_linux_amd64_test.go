@@ -6,6 +6,7 @@ package jit_test
 import (
 	"fmt"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -87,7 +88,7 @@ func TestPublicationByRemoteFence(t *testing.T) {
 		{"2 harts, evictions", 2, jit.Options{CodeSize: 8 << 20, Pages: 8}},
 		{"4 harts, evictions", 4, jit.Options{CodeSize: 8 << 20, Pages: 8}},
 		{"2 harts, which keep translations", 2, jit.Options{CodeSize: 8 << 20, Keep: kept}},
-		{"4 harts, with kept translations", 4, jit.Options{CodeSize: 8 << 20, Keep: kept}},
+		{"2 harts, with kept translations", 2, jit.Options{CodeSize: 8 << 20, Keep: kept}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := rounds(t, 2000, c.harts) // which fits an immediate
@@ -134,7 +135,7 @@ func TestPublicationByRemoteFence(t *testing.T) {
 			if c.o.Pages != 0 && m.jit.Stats().Evictions == 0 {
 				t.Error("no evictions")
 			}
-			if c.harts == 4 && c.o.Keep != "" && m.jit.Stats().Kept == 0 {
+			if strings.Contains(c.name, "with kept") && m.jit.Stats().Kept == 0 {
 				t.Error("no kept translations")
 			}
 		})
