@@ -107,10 +107,8 @@ func (m *Machine) keepCode(p *page, contents *[memory.PageSize]byte, off uint16,
 	if len(out.Bytes) > 1<<16-1 || p.changes > mayChange {
 		return
 	}
-	if p.keeps == nil || !p.keeps.Is(contents) {
-		if p.keeps = k.store.Page(contents, keep.Kind(p.mode)); p.keeps == nil {
-			return
-		}
+	if p.keeps = k.store.Page(contents, keep.Kind(p.mode), p.keeps); p.keeps == nil {
+		return
 	}
 	// Jumps to blocks without groups are completed when they are taken, as those blocks are not kept.
 	k.completes = slices.DeleteFunc(append(k.completes[:0], out.Links...), func(l amd64.Unlinked) bool { return l.Plain })

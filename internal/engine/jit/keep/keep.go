@@ -21,6 +21,7 @@ package keep
 import (
 	"errors"
 	"hash/crc32"
+	"hash/maphash"
 	"os"
 )
 
@@ -33,7 +34,7 @@ const (
 	maxTotal = 512 << 20 // bytes in the folder
 	maxFiles = 16        // of one identity that are looked into
 	maxPage  = 256 << 10 // bytes of the pieces of a page in a file
-	maxPages = 8192      // that a run adds to; their contents are in memory until its end
+	maxPages = 16384     // that a run adds to
 	maxAlike = 8         // pages with the same checksum: a guest can make any number of them
 	// A run that has little new against what there is adds nothing: each file costs every run that follows something.
 	minAdded    = 64 << 10
@@ -52,6 +53,7 @@ type Store struct {
 	segments []*segment
 	present  int64 // bytes of them
 
+	seed  maphash.Seed
 	added map[uint32][]*Page // by the checksum of their contents
 	pages int                // of them
 	out   *writer            // pieces in the order in which they come, in a file without a name; nil until there is one
@@ -67,7 +69,7 @@ func Open(dir string, id Identity) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{folder: folder, id: id, added: map[uint32][]*Page{}}
+	s := &Store{folder: folder, id: id, seed: maphash.MakeSeed(), added: map[uint32][]*Page{}}
 	s.openSegments()
 	return s, nil
 }
@@ -82,24 +84,26 @@ func (s *Store) Find(contents *[PageSize]byte, kind Kind, f func(off uint16, pie
 
 // Page is a page that this run has new pieces of.
 type Page struct {
-	contents [PageSize]byte
-	kind     Kind
-	size     int              // of the pieces
-	pieces   map[uint16]place // by offset, where they are in Store.out
+	hash   uint64 // of the contents: nobody outside of this process can make another page that has it
+	kind   Kind
+	at     int64            // of the contents in Store.out
+	size   int              // of the pieces
+	pieces map[uint16]place // by offset, where they are in Store.out
 }
 
-// Is says that the page has these contents.
-func (p *Page) Is(contents *[PageSize]byte) bool { return p.contents == *contents }
-
-// Page is the page with these contents, for pieces to be added to; nil if there can be none.
-func (s *Store) Page(contents *[PageSize]byte, kind Kind) *Page {
+// Page is the page with these contents, for pieces to be added to; nil if there can be none. It is most likely the one that was asked for last.
+func (s *Store) Page(contents *[PageSize]byte, kind Kind, last *Page) *Page {
 	if s.full {
 		return nil
+	}
+	hash := maphash.Bytes(s.seed, contents[:])
+	if last != nil && last.hash == hash && last.kind == kind {
+		return last
 	}
 	crc := crc32.Checksum(contents[:], castagnoli)
 	alike := s.added[crc]
 	for _, p := range alike {
-		if p.kind == kind && p.Is(contents) {
+		if p.kind == kind && p.hash == hash {
 			return p
 		}
 	}
@@ -109,7 +113,7 @@ func (s *Store) Page(contents *[PageSize]byte, kind Kind) *Page {
 	if s.full = s.pages == maxPages || !s.begin(); s.full {
 		return nil
 	}
-	p := &Page{contents: *contents, kind: kind, pieces: map[uint16]place{}}
+	p := &Page{hash: hash, kind: kind, at: s.out.write(contents[:]), pieces: map[uint16]place{}}
 	s.added[crc] = append(alike, p)
 	s.pages++
 	return p
@@ -138,7 +142,7 @@ func (s *Store) Add(p *Page, off uint16, piece []byte) {
 	}
 	at := s.out.piece(off, piece)
 	p.pieces[off], p.size = at, p.size+at.n
-	s.full = s.out.err != nil || s.size() >= maxAdded
+	s.full = s.out.err != nil || s.out.at >= maxAdded
 }
 
 // Close ends the run: if what is new is worth it, it becomes a file. The error is of no consequence but that nothing was added.
@@ -151,15 +155,12 @@ func (s *Store) Close() error {
 	return errors.Join(err, prune(s.folder), s.folder.Close())
 }
 
-// size is that of the file that there would be now.
-func (s *Store) size() int64 { return s.out.at + int64(s.pages)*PageSize }
-
 func (s *Store) complete() error {
 	if s.out == nil {
 		return nil
 	}
 	defer s.out.file.Close()
-	if n := s.size(); n < minAdded || n < s.present/minFraction {
+	if s.out.at < minAdded || s.out.at < s.present/minFraction {
 		return nil
 	}
 	w, name, err := newWriter(s.folder, s.id)

@@ -49,7 +49,7 @@ func add(s *Store, rng *rand.Rand, pages, pieces int) map[int][2]map[uint16]stri
 		if _, ok := out[n][kind][off]; !ok {
 			out[n][kind][off] = string(piece)
 		}
-		s.Add(s.Page(page(n), kind), off, piece)
+		s.Add(s.Page(page(n), kind, nil), off, piece)
 	}
 	return out
 }
@@ -98,8 +98,8 @@ func TestRunsAreKeptBesideEachOther(t *testing.T) {
 	dir := t.TempDir()
 	a, b := open(t, dir, id), open(t, dir, id)
 	piece := bytes.Repeat([]byte{7}, 100<<10)
-	a.Add(a.Page(page(1), 0), 2, piece)
-	b.Add(b.Page(page(1), 0), 4, piece)
+	a.Add(a.Page(page(1), 0, nil), 2, piece)
+	b.Add(b.Page(page(1), 0, nil), 4, piece)
 	for _, s := range []*Store{a, b} {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -109,7 +109,7 @@ func TestRunsAreKeptBesideEachOther(t *testing.T) {
 	if got := found(c, page(1), 0); len(got) != 2 {
 		t.Errorf("%d pieces, not 2", len(got))
 	}
-	c.Add(c.Page(page(2), 0), 4, piece[:minAdded/2])
+	c.Add(c.Page(page(2), 0, nil), 4, piece[:minAdded/2])
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -122,12 +122,12 @@ func TestWhatARunAddsIsLimited(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, id)
 	piece := make([]byte, 60<<10)
-	one := s.Page(page(0), 0)
+	one := s.Page(page(0), 0, nil)
 	for off := range uint16(100) {
 		s.Add(one, 2*off, piece)
 	}
 	for n := 1; n < 10_000; n++ {
-		p := s.Page(page(n), 0)
+		p := s.Page(page(n), 0, nil)
 		if p == nil {
 			break
 		}
@@ -245,7 +245,7 @@ func TestTheOldestMakeRoom(t *testing.T) {
 		}
 	}
 	s := open(t, dir, id)
-	s.Add(s.Page(page(1), 0), 2, make([]byte, 2*minAdded))
+	s.Add(s.Page(page(1), 0, nil), 2, make([]byte, 2*minAdded))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +266,7 @@ func TestTheOldestMakeRoom(t *testing.T) {
 func TestFilesOfOthersAreNotRead(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, id)
-	s.Add(s.Page(page(1), 0), 2, make([]byte, 2*minAdded))
+	s.Add(s.Page(page(1), 0, nil), 2, make([]byte, 2*minAdded))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -315,7 +315,7 @@ func TestPagesAreLimited(t *testing.T) {
 	s := open(t, t.TempDir(), id)
 	n := 0
 	for ; n < 2*maxPages; n++ {
-		p := s.Page(page(n), 0)
+		p := s.Page(page(n), 0, nil)
 		if p == nil {
 			break
 		}

@@ -210,11 +210,15 @@ func (w *writer) arrange(from *writer, pages map[uint32][]*Page, id Identity) er
 	}
 	le := binary.LittleEndian
 	var index, pieces []byte
+	contents := make([]byte, PageSize)
 	n := 0
 	for _, crc := range slices.Sorted(maps.Keys(pages)) {
 		for _, p := range pages[crc] {
-			at := w.write(p.contents[:])
 			pieces = pieces[:0]
+			if _, err := from.file.ReadAt(contents, p.at); err != nil {
+				return err
+			}
+			at := w.write(contents)
 			for _, off := range slices.Sorted(maps.Keys(p.pieces)) {
 				q := p.pieces[off]
 				pieces = slices.Grow(pieces, q.n)[:len(pieces)+q.n]
