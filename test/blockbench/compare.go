@@ -24,10 +24,10 @@ func compare(ctx context.Context, o options, g *guest, work []*row) (failed int,
 			s.close()
 		}
 	}()
-	machines := []*peer.Machine{peer.VM(o.vm, o.Engine, o.Memory)}
+	machines := []*peer.Machine{peer.VM(o.vm, o.Engine, "", o.Memory)}
 	switch {
 	case o.base != "":
-		base := peer.VM(o.base, o.Engine, o.Memory)
+		base := peer.VM(o.base, o.Engine, "", o.Memory)
 		base.Name = "base"
 		machines = append(machines, base)
 	case o.QEMU != "":

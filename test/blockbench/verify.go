@@ -119,7 +119,7 @@ func verifyOnce(ctx context.Context, o options, g *guest, images []verifyImage, 
 	for _, i := range images {
 		disks = append(disks, i.disk)
 	}
-	m := peer.VM(o.vm, o.Engine, o.Memory)
+	m := peer.VM(o.vm, o.Engine, "", o.Memory)
 	s, err := g.boot(ctx, m, disks, "-c", "2")
 	if err != nil {
 		return 0, err

@@ -40,7 +40,7 @@ func newMachine(name string, o options) *machine {
 }
 
 func vmMachine(o options) *machine {
-	p, m := newMachine("vm", o), peer.VM(o.vm, o.Engine, o.Memory)
+	p, m := newMachine("vm", o), peer.VM(o.vm, o.Engine, o.jit, o.Memory)
 	p.boot = m.Boot
 	p.runTrue = func(g *guest) ([]string, func() error) {
 		return m.User(peer.User{Command: []string{"true"}}), func() error { return nil }

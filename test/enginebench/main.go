@@ -29,7 +29,7 @@ import (
 // options are the flags.
 type options struct {
 	comparison.Options
-	vm             string
+	vm, jit        string
 	quick, verbose bool
 	timeout        time.Duration
 }
@@ -37,6 +37,7 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.vm, "vm", "bin/vm", "the vm `binary`; empty leaves it out")
+	flag.StringVar(&o.jit, "jit", "", "settings of vm's translator; keep=off is without translations of earlier runs, which all rounds but the first have otherwise")
 	flag.BoolVar(&o.quick, "quick", false, "a tenth of the work")
 	flag.BoolVar(&o.verbose, "v", false, "print each time as it is known")
 	flag.DurationVar(&o.timeout, "timeout", 10*time.Minute, "the longest that one benchmark may take")
@@ -81,7 +82,7 @@ func compare(ctx context.Context, o options) error {
 			}
 		}
 	}
-	fmt.Printf("rounds %d, in %s; %d MiB, one hart; engine %s; kernel %s\n\n", o.Rounds, time.Since(began).Round(time.Second), o.Memory, o.Engine, g.KernelVersion)
+	fmt.Printf("rounds %d, in %s; %d MiB, one hart; engine %s, settings %q; kernel %s\n\n", o.Rounds, time.Since(began).Round(time.Second), o.Memory, o.Engine, o.jit, g.KernelVersion)
 	report(os.Stdout, groups, vm, qemu)
 	if n := len(vm.failed); n > 0 {
 		return fmt.Errorf("vm failed at %d benchmarks", n)

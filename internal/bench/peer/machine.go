@@ -49,11 +49,11 @@ func (u User) Verify() error {
 	return err
 }
 
-// VM is vm, as the executable path, with one of its engines, or the empty string for its own choice.
-func VM(path, engine string, memory int) *Machine {
+// VM is vm, as the executable path, with one of its engines and settings of its translator, or empty strings for its own choice.
+func VM(path, engine, jit string, memory int) *Machine {
 	m := &Machine{Name: "vm", Memory: memory}
 	m.boot = func(m *Machine, b Boot) []string {
-		args := append(m.vm(path, engine), "-k", b.Kernel, "-i", b.Initrd, "-a", b.Append, "--no-reboot")
+		args := append(m.vm(path, engine, jit), "-k", b.Kernel, "-i", b.Initrd, "-a", b.Append, "--no-reboot")
 		if b.Disk != "" {
 			args = append(args, "-d", commas(b.Disk)+",snapshot")
 		}
@@ -63,7 +63,7 @@ func VM(path, engine string, memory int) *Machine {
 		return args
 	}
 	m.user = func(m *Machine, u User) []string {
-		args := m.vm(path, engine)
+		args := m.vm(path, engine, jit)
 		if len(u.Command) > 0 {
 			args = append(append(args, "--"), u.Command...)
 		}
@@ -72,10 +72,13 @@ func VM(path, engine string, memory int) *Machine {
 	return m
 }
 
-func (m *Machine) vm(path, engine string) []string {
+func (m *Machine) vm(path, engine, jit string) []string {
 	args := []string{path, "run", "-m", strconv.Itoa(m.Memory) + "M"}
 	if engine != "" {
 		args = append(args, "--engine", engine)
+	}
+	if jit != "" {
+		args = append(args, "--jit", jit)
 	}
 	return args
 }

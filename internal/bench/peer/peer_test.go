@@ -46,8 +46,8 @@ func TestBootArguments(t *testing.T) {
 		machine *Machine
 		want    string
 	}{
-		{VM("vm", "", 256), "vm run -m 256M -k /k -i /i -a|a b|--no-reboot -d /d,,1,snapshot"},
-		{VM("vm", "interp", 256), "vm run -m 256M --engine interp -k /k -i /i -a|a b|--no-reboot -d /d,,1,snapshot"},
+		{VM("vm", "", "", 256), "vm run -m 256M -k /k -i /i -a|a b|--no-reboot -d /d,,1,snapshot"},
+		{VM("vm", "jit", "keep=off", 256), "vm run -m 256M --engine jit --jit keep=off -k /k -i /i -a|a b|--no-reboot -d /d,,1,snapshot"},
 		{QEMU("q", 256), "q -M virt -smp 1 -m 256 -display none -monitor none -no-reboot -serial stdio -kernel /k -initrd /i -append|a b|" +
 			"-drive if=none,id=disk,format=raw,snapshot=on,file=/d,,1 -device virtio-blk-pci,drive=disk"},
 	} {

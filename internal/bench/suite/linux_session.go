@@ -47,7 +47,7 @@ func vmSide(env *bench.Env) (*peer.Machine, error) {
 	if err != nil {
 		return nil, bench.Unavailable("there is no vm to start as a process of its own: %v", err)
 	}
-	return peer.VM(path, "", memoryOf(env)), nil
+	return peer.VM(path, "", "keep=off", memoryOf(env)), nil // what earlier runs have left is not to be measured
 }
 
 // peerSide is QEMU.

@@ -93,7 +93,7 @@ func fake(t *testing.T, script string) *session {
 	if err := os.WriteFile(file, []byte("#!/bin/sh\n"+script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	s := &session{machine: peer.VM(file, "", 64), dir: filepath.Join(t.TempDir(), "gone")}
+	s := &session{machine: peer.VM(file, "", "", 64), dir: filepath.Join(t.TempDir(), "gone")}
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
