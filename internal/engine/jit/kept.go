@@ -55,7 +55,7 @@ func (m *Machine) openKept(dir string) {
 	for r, i := reflect.ValueOf(m.routines), 0; i < r.NumField(); i++ {
 		layout = append(layout, uintptr(r.Field(i).Uint())-base)
 	}
-	m.kept.store, m.kept.err = keep.Open(dir, keep.IdentityOf(layout, m.compiler.Features(), m.compiler.Patchable, m.compiler.Counting, m.maxGuest, m.tier.set))
+	m.kept.store, m.kept.err = keep.Open(dir, keep.IdentityOf(layout, m.compiler.Features(), m.compiler.Patchable, m.compiler.Counting, m.maxGuest, m.tier.mode, m.tier.set))
 }
 
 // describe says whether translations are kept.

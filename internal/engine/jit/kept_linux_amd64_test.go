@@ -79,7 +79,7 @@ func TestKeptTranslationsAreOfTheSameSettings(t *testing.T) {
 	if s := run(jit.Options{}); s.Kept == 0 {
 		t.Error("the same settings: nothing was taken")
 	}
-	for name, o := range map[string]jit.Options{"block": {MaxGuest: 7}, "count": {Count: true}, "features": {Without: ^asm.Feature(0)}, "tier": {Tier: jit.TierBaseline}, "keep=off": {KeepNothing: true}} {
+	for name, o := range map[string]jit.Options{"block": {MaxGuest: 7}, "count": {Count: true}, "features": {Without: ^asm.Feature(0)}, "tier": {Tier: jit.TierBaseline}, "other tier": {Tier: jit.TierOptimized}, "keep=off": {KeepNothing: true}} {
 		if s := run(o); s.Kept != 0 {
 			t.Errorf("%s: %d translations of other settings", name, s.Kept)
 		}
