@@ -27,7 +27,7 @@ func TestLockStepOfKeptTranslations(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.o.Keep = t.TempDir()
-			seed, n := firstSeed(t), uint64(programs()/16)
+			seed, n := firstSeed(t), uint64(programs()/50)
 			run := func(program func(i uint64) uint64) (s jit.Stats) {
 				made := &translators{t: t, o: c.o}
 				r := &lockstep.Runner{New: made.engine, Steps: steps(), MemoryEvery: *stepFlag}

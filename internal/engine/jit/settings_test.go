@@ -16,7 +16,7 @@ func TestSettings(t *testing.T) {
 	for list, want := range map[string]string{
 		"":                 "write NAME=VALUE",
 		"warp":             "write NAME=VALUE",
-		"warp=9":           "there are tier, mirror, code",
+		"warp=9":           "there are tier, mirror, keep, code",
 		"mirror=third":     "auto, off, always",
 		"tier=third":       "auto, baseline, optimized",
 		"code=0":           "from 4 to 1024",
