@@ -48,7 +48,7 @@ type Config struct {
 	// warm, threshold. Each has a measured default.
 	JIT string
 	// Keep is a folder in which the translator keeps what it has made from one run to the next, so that a machine that boots the same kernel and runs the same
-	// programs again starts faster. It is made if it is not there, holds at most 512 MiB, and may be removed at any time. Guest code is in it, for its user alone to read. Where it cannot
+	// programs again starts faster. It is made if it is not there, holds at most 512 MiB between runs, and may be removed at any time. Guest code is in it, for its user alone to read. Where it cannot
 	// be used, nothing is kept. Default: none.
 	Keep string
 

@@ -25,7 +25,6 @@ import (
 	"github.com/vmproject/vm/internal/engine/jit/amd64/asm"
 	"github.com/vmproject/vm/internal/engine/jit/code"
 	"github.com/vmproject/vm/internal/engine/jit/ir"
-	"github.com/vmproject/vm/internal/engine/jit/keep"
 	"github.com/vmproject/vm/internal/engine/jit/opt"
 	"github.com/vmproject/vm/internal/engine/jit/optimize"
 	"github.com/vmproject/vm/internal/engine/jit/rv64"
@@ -69,9 +68,8 @@ type page struct {
 	regions map[uint16]*opt.Extent // by offset: where regions of the optimizing tier have taken over, and what code they are of
 	// feeds are the pages that have bytes of this one in their translations.
 	feeds   []*page
-	changes int        // how often the guest has changed it
-	taken   bool       // what is kept of earlier runs is in its place: see kept.go
-	keeps   *keep.Page // what is kept of this run, the last time it was asked for
+	changes int  // how often the guest has changed it
+	taken   bool // what is kept of earlier runs is in its place: see kept.go
 }
 
 // Machine is the translations of one machine.
@@ -438,7 +436,7 @@ func (m *Machine) compile(e *Engine, p *page, off uint16, plain bool) (outer, in
 	}
 	if keeps {
 		if len(b.Watches) == 0 {
-			m.keepBlock(p, off, start, &out)
+			m.keepCode(p, &m.kept.contents, off, start, &out, 0, nil)
 		}
 		m.complete(p, start, out.Links)
 	}
@@ -471,11 +469,7 @@ func (m *Machine) enterBlock(p *page, off uint16, start uint32, out *amd64.Code)
 // complete makes the jumps of code that was made apart lead to what there is already. The lock is held.
 func (m *Machine) complete(p *page, start uint32, links []amd64.Unlinked) {
 	for _, l := range links {
-		entries := &p.inner
-		if l.Plain {
-			entries = &p.plain
-		}
-		if in := entries.get(l.Target); in != 0 {
+		if in := p.entry(l.Target, l.Plain); in != 0 {
 			site := start + uint32(l.Site)
 			m.arena.Patch(m.arena.Base()+code.Addr(site), in-(site+4))
 		}
@@ -500,13 +494,17 @@ func (m *Machine) openRegion(room int) bool {
 	return true
 }
 
-// resolve is the inner entry at an offset of the page that is translated now, if there is one.
-func (m *Machine) resolve(target int32, plain bool) (at uintptr, ok bool) {
-	entries := &m.of.inner
+// entry is the inner entry at an offset of a page, 0 if there is none. The lock is held.
+func (p *page) entry(off uint16, plain bool) uint32 {
 	if plain {
-		entries = &m.of.plain
+		return p.plain.get(off)
 	}
-	in := entries.get(uint16(target))
+	return p.inner.get(off)
+}
+
+// resolve is the address of the inner entry at an offset of the page that is translated now, if there is one.
+func (m *Machine) resolve(target int32, plain bool) (at uintptr, ok bool) {
+	in := m.of.entry(uint16(target), plain)
 	return uintptr(m.arena.Base()) + uintptr(in), in != 0
 }
 

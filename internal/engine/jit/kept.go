@@ -8,7 +8,7 @@ package jit
 // others. So they may be of what was there before, which is what RISC-V allows until then (Unprivileged, Zifencei).
 //
 // Not kept are blocks that go on in another page, blocks that a group has failed in (ir.Block.Plain), which are rare, and code of pages that change all the time, which is
-// a program's that makes it.
+// a program's that makes it. Code is moved to addresses that are the same modulo code.Align alone: what is padded in it depends on that.
 
 import (
 	"encoding/binary"
@@ -96,18 +96,14 @@ const (
 // mayChange is how often a guest may have changed a page for its code to be kept: pages of RAM have other contents from time to time.
 const mayChange = 8
 
-// keepBlock adds a block that was just translated of kept.contents to the store.
-func (m *Machine) keepBlock(p *page, off uint16, start uint32, out *amd64.Code) {
-	m.keepCode(p, &m.kept.contents, off, start, out, 0, nil)
-}
-
 // keepCode adds code of a page with some contents to the store: a block, or a region of some extent that has taken over from the code at a distance from the start of code memory.
 func (m *Machine) keepCode(p *page, contents *[memory.PageSize]byte, off uint16, start uint32, out *amd64.Code, from uint32, extent *opt.Extent) {
 	k := &m.kept
 	if len(out.Bytes) > 1<<16-1 || p.changes > mayChange {
 		return
 	}
-	if p.keeps = k.store.Page(contents, keep.Kind(p.mode), p.keeps); p.keeps == nil {
+	keeps := k.store.Page(contents, keep.Kind(p.mode))
+	if keeps == nil {
 		return
 	}
 	// Jumps to blocks without groups are completed when they are taken, as those blocks are not kept.
@@ -158,7 +154,7 @@ func (m *Machine) keepCode(p *page, contents *[memory.PageSize]byte, off uint16,
 		shift(b[n+int(at):], start)
 	}
 	k.piece = b
-	k.store.Add(p.keeps, off, b)
+	k.store.Add(keeps, off, b)
 }
 
 // shift adds a distance to the displacement at the start of b.
@@ -170,11 +166,23 @@ func shift(b []byte, distance uint32) {
 func (m *Machine) takeKept(p *page, va uint64) {
 	k := &m.kept
 	k.links = k.links[:0]
+	regions := false
 	k.store.Find(&k.contents, keep.Kind(p.mode), func(off uint16, piece []byte) {
-		if off < memory.PageSize {
+		switch {
+		case off >= memory.PageSize:
+		case off&regionBit != 0:
+			regions = true // once there are the blocks that they take over from
+		default:
 			m.takePiece(p, off, va, piece)
 		}
 	})
+	if regions {
+		k.store.Find(&k.contents, keep.Kind(p.mode), func(off uint16, piece []byte) {
+			if off < memory.PageSize && off&regionBit != 0 {
+				m.takePiece(p, off, va, piece)
+			}
+		})
+	}
 	for _, l := range k.links {
 		if in := p.inner.get(l.target); in != 0 {
 			m.arena.Patch(m.arena.Base()+code.Addr(l.site), in-(l.site+4))

@@ -15,19 +15,23 @@ import (
 // The second run of programs has the translations of the first, at other addresses and with others beside them, and does what the interpreter does.
 func TestLockStepOfKeptTranslations(t *testing.T) {
 	for _, c := range []struct {
-		name string
-		o    jit.Options
+		name   string
+		o      jit.Options
+		evicts bool
 	}{
-		{"blocks", jit.Options{CodeSize: 8 << 20}},
-		{"blocks of 4, that count", jit.Options{CodeSize: 8 << 20, MaxGuest: 4, Count: true}},
-		{"mirrors", jit.Options{CodeSize: 8 << 20, Mirror: jit.MirrorAlways}},
-		{"little code memory", jit.Options{CodeSize: 2 << 20}},
-		{"regions", jit.Options{CodeSize: 8 << 20, Tier: jit.TierOptimized}},
-		{"regions in mirrors", jit.Options{CodeSize: 8 << 20, Tier: jit.TierOptimized, Mirror: jit.MirrorAlways}},
+		{"blocks", jit.Options{CodeSize: 8 << 20}, false},
+		{"blocks of 4, that count", jit.Options{CodeSize: 8 << 20, MaxGuest: 4, Count: true}, false},
+		{"mirrors", jit.Options{CodeSize: 8 << 20, Mirror: jit.MirrorAlways}, false},
+		{"little code memory", jit.Options{CodeSize: 2 << 20}, true},
+		{"regions", jit.Options{CodeSize: 8 << 20, Tier: jit.TierOptimized}, false},
+		{"regions in mirrors", jit.Options{CodeSize: 8 << 20, Tier: jit.TierOptimized, Mirror: jit.MirrorAlways}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.o.Keep = t.TempDir()
 			seed, n := firstSeed(t), uint64(programs()/50)
+			if c.evicts {
+				n *= 4
+			}
 			run := func(program func(i uint64) uint64) (s jit.Stats) {
 				made := &translators{t: t, o: c.o}
 				r := &lockstep.Runner{New: made.engine, Steps: steps(), MemoryEvery: *stepFlag}
@@ -51,6 +55,9 @@ func TestLockStepOfKeptTranslations(t *testing.T) {
 			second := run(func(i uint64) uint64 { return n - 1 - i })
 			t.Logf("%d programs; at first %d blocks and %d regions, then %d and %d, and %d and %d that were kept; %d evictions",
 				n, first.Blocks, first.Regions, second.Blocks, second.Regions, second.Kept, second.KeptRegions, second.Evictions)
+			if c.evicts && first.Evictions+second.Evictions == 0 {
+				t.Error("no evictions")
+			}
 			if c.o.Tier == jit.TierOptimized && second.KeptRegions < first.Regions/3 {
 				t.Error("the second run did not have the regions that the first one kept")
 			}

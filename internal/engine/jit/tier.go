@@ -280,11 +280,7 @@ func (m *Machine) install(p *page, r *opt.Region, s *opt.Source, va uint64) {
 	m.compiler.Mirrored, m.compiler.Apart = p.mode == mirrorMode, m.kept.store != nil
 	listing := m.dump.beginRegion(m.compiler, r, s, va)
 	out, err := m.compiler.CompileRegion(r, mem.Bytes, uintptr(mem.Addr), base+uintptr(from)+amd64.PatchSize, func(target int32, plain bool) (uintptr, bool) {
-		entries := &p.inner
-		if plain {
-			entries = &p.plain
-		}
-		at := entries.get(uint16(target))
+		at := p.entry(uint16(target), plain)
 		return base + uintptr(at), at != 0
 	})
 	listing.end(out, &m.routines, uintptr(mem.Addr))

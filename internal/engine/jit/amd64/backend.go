@@ -39,7 +39,8 @@ type Compiler struct {
 
 	Patchable bool // entries can be replaced: see PatchSize
 
-	// Apart: no jump leads to another block yet, so that the code is the same wherever it lies but for Code.Away. The engine completes Code.Links.
+	// Apart: no jump leads to another block yet, but for those to what a region has taken over from, so that the code is the same wherever it lies but for Code.Away. The engine
+	// completes Code.Links.
 	Apart bool
 	links []Unlinked
 
@@ -96,7 +97,7 @@ type Code struct {
 	Entries      []Entry // others than the start
 	Marks        []Mark
 	Faults       []Fault // in order
-	Away         []int32 // where displacements are of jumps to routines: see asm.Assembler.Away
+	Away         []int32 // where displacements are of jumps out of the code: see asm.Assembler.Away
 	Links        []Unlinked
 }
 

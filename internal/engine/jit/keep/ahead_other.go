@@ -4,4 +4,4 @@ package keep
 
 import "os"
 
-func readAhead(*os.File) {}
+func readAhead(*os.File, int64) {}

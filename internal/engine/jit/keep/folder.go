@@ -4,6 +4,7 @@ package keep
 // everything in it is looked at through what is open, too.
 
 import (
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -100,7 +101,7 @@ func openFile(r *os.Root, name string) (*os.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
-// list is the folder's files, those first that were used last. What others have put there is not among them.
+// list is the folder's files, those first that were used last, and of them the largest. What others have put there is not among them.
 func list(r *os.Root) (files []file) {
 	entries, err := fs.ReadDir(r.FS(), ".")
 	if err != nil {
@@ -114,7 +115,7 @@ func list(r *os.Root) (files []file) {
 			files = append(files, file{e.Name(), info.ModTime(), info.Size()})
 		}
 	}
-	slices.SortFunc(files, func(a, b file) int { return b.used.Compare(a.used) })
+	slices.SortFunc(files, func(a, b file) int { return cmp.Or(b.used.Compare(a.used), cmp.Compare(b.size, a.size)) })
 	return files
 }
 
@@ -128,10 +129,10 @@ func prune(r *os.Root) error {
 			if time.Since(f.used) > time.Hour {
 				errs = append(errs, r.Remove(f.name))
 			}
-		case total+f.size > maxTotal:
-			errs = append(errs, r.Remove(f.name))
 		default:
-			total += f.size
+			if total += f.size; total > maxTotal {
+				errs = append(errs, r.Remove(f.name))
+			}
 		}
 	}
 	return errors.Join(errs...)

@@ -13,15 +13,14 @@
 // # Bounds and trust
 //
 // Files are their user's alone, and so is the folder: who can write them can write the program, too. They hold guest code, and what else is in pages with code, in the
-// clear. What a run adds and what the folder holds is limited; the files that were not used for longest go first. A guest decides what it adds, but what is found has the very contents of the page that is looked
-// for, and what it can do to other guests of its user is to have them find less, and to learn by the time that it takes whether a page of some contents was ever executed. Damage is found by checksums, and is as if
+// clear. What a run adds and, between runs, what the folder holds is limited; the files that were not used for longest go first. A guest decides what it adds, but what is found has the very contents of the page that is
+// looked for, and no more than its limit. What a guest can do to others of its user is to have them find less, or what they do not need, and to learn by the time that it takes whether a page of some contents was ever executed. Damage is found by checksums, and is as if
 // nothing was there. Programs that run at the same time do not meet: each writes a file of its own, which gets its name when it is complete.
 package keep
 
 import (
 	"errors"
 	"hash/crc32"
-	"hash/maphash"
 	"os"
 )
 
@@ -33,7 +32,7 @@ const (
 	maxAdded = 96 << 20  // bytes that a run adds
 	maxTotal = 512 << 20 // bytes in the folder
 	maxFiles = 16        // of one identity that are looked into
-	maxPage  = 256 << 10 // bytes of the pieces of a page in a file
+	maxPage  = 256 << 10 // bytes of the pieces of a page, in a file and as they are found
 	maxPages = 16384     // that a run adds to
 	maxAlike = 8         // pages with the same checksum: a guest can make any number of them
 	// A run that has little new against what there is adds nothing: each file costs every run that follows something.
@@ -46,15 +45,16 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // Kind tells apart what is kept of the same contents. Its meaning is the owner's.
 type Kind uint8
 
-// Store is the files of one identity. Its methods belong to one goroutine.
+// Store is the files of one identity. Its methods are called one at a time.
 type Store struct {
 	folder   *os.Root
 	id       Identity
 	segments []*segment
 	present  int64 // bytes of them
 
-	seed  maphash.Seed
 	added map[uint32][]*Page // by the checksum of their contents
+	last  *Page              // that was asked for
+	is    [PageSize]byte     // its contents
 	pages int                // of them
 	out   *writer            // pieces in the order in which they come, in a file without a name; nil until there is one
 	full  bool               // nothing can be added any more
@@ -69,41 +69,50 @@ func Open(dir string, id Identity) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{folder: folder, id: id, seed: maphash.MakeSeed(), added: map[uint32][]*Page{}}
+	s := &Store{folder: folder, id: id, added: map[uint32][]*Page{}}
 	s.openSegments()
 	return s, nil
 }
 
-// Find calls f with each piece that is kept of a page with these contents. What f is given is valid until it returns.
+// Find calls f with each piece that is kept of a page with these contents, up to a limit. What f is given is valid until it returns.
 func (s *Store) Find(contents *[PageSize]byte, kind Kind, f func(off uint16, piece []byte)) {
 	crc := crc32.Checksum(contents[:], castagnoli)
+	room := maxPage
 	for _, g := range s.segments {
-		g.find(crc, kind, contents, f)
+		g.find(crc, kind, contents, func(off uint16, piece []byte) {
+			if room -= len(piece); room >= 0 {
+				f(off, piece)
+			}
+		})
 	}
 }
 
 // Page is a page that this run has new pieces of.
 type Page struct {
-	hash   uint64 // of the contents: nobody outside of this process can make another page that has it
 	kind   Kind
 	at     int64            // of the contents in Store.out
 	size   int              // of the pieces
 	pieces map[uint16]place // by offset, where they are in Store.out
 }
 
-// Page is the page with these contents, for pieces to be added to; nil if there can be none. It is most likely the one that was asked for last.
-func (s *Store) Page(contents *[PageSize]byte, kind Kind, last *Page) *Page {
+// Page is the page with these contents, for pieces to be added to; nil if there can be none.
+func (s *Store) Page(contents *[PageSize]byte, kind Kind) *Page {
 	if s.full {
 		return nil
 	}
-	hash := maphash.Bytes(s.seed, contents[:])
-	if last != nil && last.hash == hash && last.kind == kind {
-		return last
+	if s.last == nil || s.last.kind != kind || s.is != *contents {
+		if s.last = s.page(contents, kind); s.last != nil {
+			s.is = *contents
+		}
 	}
+	return s.last
+}
+
+func (s *Store) page(contents *[PageSize]byte, kind Kind) *Page {
 	crc := crc32.Checksum(contents[:], castagnoli)
 	alike := s.added[crc]
 	for _, p := range alike {
-		if p.kind == kind && p.hash == hash {
+		if p.kind == kind && s.out.has(p.at, contents) {
 			return p
 		}
 	}
@@ -113,7 +122,7 @@ func (s *Store) Page(contents *[PageSize]byte, kind Kind, last *Page) *Page {
 	if s.full = s.pages == maxPages || !s.begin(); s.full {
 		return nil
 	}
-	p := &Page{hash: hash, kind: kind, at: s.out.write(contents[:]), pieces: map[uint16]place{}}
+	p := &Page{kind: kind, at: s.out.write(contents[:]), pieces: map[uint16]place{}}
 	s.added[crc] = append(alike, p)
 	s.pages++
 	return p

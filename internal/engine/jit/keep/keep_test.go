@@ -2,8 +2,11 @@ package keep
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"maps"
+	"math/bits"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -49,7 +52,7 @@ func add(s *Store, rng *rand.Rand, pages, pieces int) map[int][2]map[uint16]stri
 		if _, ok := out[n][kind][off]; !ok {
 			out[n][kind][off] = string(piece)
 		}
-		s.Add(s.Page(page(n), kind, nil), off, piece)
+		s.Add(s.Page(page(n), kind), off, piece)
 	}
 	return out
 }
@@ -98,8 +101,8 @@ func TestRunsAreKeptBesideEachOther(t *testing.T) {
 	dir := t.TempDir()
 	a, b := open(t, dir, id), open(t, dir, id)
 	piece := bytes.Repeat([]byte{7}, 100<<10)
-	a.Add(a.Page(page(1), 0, nil), 2, piece)
-	b.Add(b.Page(page(1), 0, nil), 4, piece)
+	a.Add(a.Page(page(1), 0), 2, piece)
+	b.Add(b.Page(page(1), 0), 4, piece)
 	for _, s := range []*Store{a, b} {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -109,7 +112,7 @@ func TestRunsAreKeptBesideEachOther(t *testing.T) {
 	if got := found(c, page(1), 0); len(got) != 2 {
 		t.Errorf("%d pieces, not 2", len(got))
 	}
-	c.Add(c.Page(page(2), 0, nil), 4, piece[:minAdded/2])
+	c.Add(c.Page(page(2), 0), 4, piece[:minAdded/2])
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -122,12 +125,12 @@ func TestWhatARunAddsIsLimited(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, id)
 	piece := make([]byte, 60<<10)
-	one := s.Page(page(0), 0, nil)
+	one := s.Page(page(0), 0)
 	for off := range uint16(100) {
 		s.Add(one, 2*off, piece)
 	}
 	for n := 1; n < 10_000; n++ {
-		p := s.Page(page(n), 0, nil)
+		p := s.Page(page(n), 0)
 		if p == nil {
 			break
 		}
@@ -245,7 +248,7 @@ func TestTheOldestMakeRoom(t *testing.T) {
 		}
 	}
 	s := open(t, dir, id)
-	s.Add(s.Page(page(1), 0, nil), 2, make([]byte, 2*minAdded))
+	s.Add(s.Page(page(1), 0), 2, make([]byte, 2*minAdded))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +269,7 @@ func TestTheOldestMakeRoom(t *testing.T) {
 func TestFilesOfOthersAreNotRead(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, id)
-	s.Add(s.Page(page(1), 0, nil), 2, make([]byte, 2*minAdded))
+	s.Add(s.Page(page(1), 0), 2, make([]byte, 2*minAdded))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -288,6 +291,17 @@ func TestFilesOfOthersAreNotRead(t *testing.T) {
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
 		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 {
+		if err := os.Chown(path, 12345, -1); err != nil {
+			t.Fatal(err)
+		}
+		if has() {
+			t.Error("another user's file was read")
+		}
+		if err := os.Chown(path, 0, -1); err != nil {
+			t.Fatal(err)
+		}
 	}
 	elsewhere := filepath.Join(t.TempDir(), "file")
 	if err := os.Rename(path, elsewhere); err != nil {
@@ -315,7 +329,7 @@ func TestPagesAreLimited(t *testing.T) {
 	s := open(t, t.TempDir(), id)
 	n := 0
 	for ; n < 2*maxPages; n++ {
-		p := s.Page(page(n), 0, nil)
+		p := s.Page(page(n), 0)
 		if p == nil {
 			break
 		}
@@ -326,6 +340,58 @@ func TestPagesAreLimited(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Pages whose checksums are the same, of which a guest can make as many as it wants, are told apart, and only some of them are kept. The last four bytes of each make it so.
+func TestPagesWithTheSameChecksum(t *testing.T) {
+	alike := func(n int) *[PageSize]byte {
+		p := page(n)
+		var want uint32 = 0x1234_5678
+		// The checksum is linear in the last bytes, over bits: solve for them.
+		at := p[PageSize-4:]
+		base := crc32.Checksum(p[:], castagnoli) ^ want
+		var rows [32][2]uint32 // by the highest bit: what a set of bits changes, and the set
+		for bit := range 32 {
+			binary.LittleEndian.PutUint32(at, 1<<bit)
+			changes, set := crc32.Checksum(p[:], castagnoli)^base^want, uint32(1)<<bit
+			for changes != 0 && rows[bits.Len32(changes)-1][0] != 0 {
+				r := rows[bits.Len32(changes)-1]
+				changes, set = changes^r[0], set^r[1]
+			}
+			if changes != 0 {
+				rows[bits.Len32(changes)-1] = [2]uint32{changes, set}
+			}
+		}
+		solution := uint32(0)
+		for base != 0 {
+			r := rows[bits.Len32(base)-1]
+			base, solution = base^r[0], solution^r[1]
+		}
+		binary.LittleEndian.PutUint32(at, solution)
+		if got := crc32.Checksum(p[:], castagnoli); got != want {
+			t.Fatalf("checksum %#x", got)
+		}
+		return p
+	}
+	dir := t.TempDir()
+	s := open(t, dir, id)
+	piece := bytes.Repeat([]byte{9}, 60<<10)
+	for n := range 2 * maxAlike {
+		if p := s.Page(alike(n), 0); p != nil {
+			s.Add(p, uint16(2*n), piece)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir, id)
+	defer s.Close()
+	for n := range 2 * maxAlike {
+		got := found(s, alike(n), 0)
+		if _, ok := got[uint16(2*n)]; ok != (n < maxAlike) || len(got) > 1 {
+			t.Errorf("page %d has %d pieces", n, len(got))
+		}
 	}
 }
 

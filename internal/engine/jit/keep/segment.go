@@ -69,7 +69,7 @@ func openSegment(r *os.Root, name string, id Identity) (*segment, error) {
 		f.Close()
 		return nil, err
 	}
-	readAhead(f)
+	readAhead(f, info.Size())
 	return g, nil
 }
 
@@ -177,6 +177,16 @@ func (w *writer) write(b []byte) int64 {
 		w.flush()
 	}
 	return at
+}
+
+// has says that these contents are at a place.
+func (w *writer) has(at int64, contents *[PageSize]byte) bool {
+	if at+PageSize > w.at-int64(len(w.buf)) {
+		w.flush()
+	}
+	var b [PageSize]byte
+	_, err := w.file.ReadAt(b[:], at)
+	return err == nil && b == *contents
 }
 
 func (w *writer) flush() {

@@ -189,7 +189,7 @@ func (a *Assembler) far(op Op, addr uintptr) {
 	a.pos = at + 4
 }
 
-// Away is where the displacements of JmpTo, JccTo and CallTo are: what changes, and nothing else, when the code goes to another address. It is valid until the next Reset.
+// Away is where the displacements of JmpTo, JccTo and CallTo are: what changes, and nothing else, when the code goes to an address that is as aligned. It is valid until the next Reset.
 func (a *Assembler) Away() []int32 { return a.away }
 
 const noLabel Label = -1
