@@ -22,6 +22,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"os"
+	"slices"
 )
 
 // PageSize is the length of a page in bytes.
@@ -90,9 +91,9 @@ func (s *Store) Find(contents *[PageSize]byte, kind Kind, f func(off uint16, pie
 // Page is a page that this run has new pieces of.
 type Page struct {
 	kind   Kind
-	at     int64            // of the contents in Store.out
-	size   int              // of the pieces
-	pieces map[uint16]place // by offset, where they are in Store.out
+	at     int64   // of the contents in Store.out
+	size   int     // of the pieces
+	pieces []place // in Store.out
 }
 
 // Page is the page with these contents, for pieces to be added to; nil if there can be none.
@@ -122,7 +123,7 @@ func (s *Store) page(contents *[PageSize]byte, kind Kind) *Page {
 	if s.full = s.pages == maxPages || !s.begin(); s.full {
 		return nil
 	}
-	p := &Page{kind: kind, at: s.out.write(contents[:]), pieces: map[uint16]place{}}
+	p := &Page{kind: kind, at: s.out.write(contents[:])}
 	s.added[crc] = append(alike, p)
 	s.pages++
 	return p
@@ -146,11 +147,11 @@ func (s *Store) begin() bool {
 
 // Add keeps a piece that belongs to an offset of a page, unless this run has added one there.
 func (s *Store) Add(p *Page, off uint16, piece []byte) {
-	if _, ok := p.pieces[off]; ok || s.full || p.size+pieceHeader+len(piece) > maxPage {
+	if s.full || p.size+pieceHeader+len(piece) > maxPage || slices.ContainsFunc(p.pieces, func(q place) bool { return q.off == off }) {
 		return
 	}
-	at := s.out.piece(off, piece)
-	p.pieces[off], p.size = at, p.size+at.n
+	p.pieces = append(p.pieces, s.out.piece(off, piece))
+	p.size += pieceHeader + len(piece)
 	s.full = s.out.err != nil || s.out.at >= maxAdded
 }
 

@@ -10,6 +10,7 @@ package keep
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -203,13 +204,14 @@ func (w *writer) piece(off uint16, b []byte) place {
 	binary.LittleEndian.PutUint32(h[4:], uint32(len(b)))
 	at := w.write(h[:])
 	w.write(b)
-	return place{at, len(h) + len(b)}
+	return place{at, int32(len(h) + len(b)), off}
 }
 
-// place is where something is in a file.
+// place is where a piece is in a file.
 type place struct {
-	at int64
-	n  int
+	at  int64
+	n   int32
+	off uint16 // that it belongs to
 }
 
 // arrange makes the segment of pages whose pieces are in from, in the order in which they came.
@@ -229,10 +231,11 @@ func (w *writer) arrange(from *writer, pages map[uint32][]*Page, id Identity) er
 				return err
 			}
 			at := w.write(contents)
-			for _, off := range slices.Sorted(maps.Keys(p.pieces)) {
-				q := p.pieces[off]
-				pieces = slices.Grow(pieces, q.n)[:len(pieces)+q.n]
-				if _, err := from.file.ReadAt(pieces[len(pieces)-q.n:], q.at); err != nil {
+			slices.SortFunc(p.pieces, func(a, b place) int { return cmp.Compare(a.off, b.off) })
+			for _, q := range p.pieces {
+				n := len(pieces)
+				pieces = slices.Grow(pieces, int(q.n))[:n+int(q.n)]
+				if _, err := from.file.ReadAt(pieces[n:], q.at); err != nil {
 					return err
 				}
 			}
