@@ -74,7 +74,7 @@ func openSegment(r *os.Root, name string, id Identity) (*segment, error) {
 	return g, nil
 }
 
-// readIndex reads what is behind the pieces, and checks it: offsets that it names are in the file.
+// readIndex reads what is behind the pieces, and checks its sum.
 func (g *segment) readIndex(size int64, id Identity) error {
 	if size < endSize || size > maxTotal {
 		return errDamaged
