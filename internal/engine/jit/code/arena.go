@@ -177,6 +177,7 @@ func (a *Arena) Patch(at Addr, v uint32) {
 	var le [4]byte
 	binary.LittleEndian.PutUint32(le[:], v)
 	atomic.StoreUint32((*uint32)(unsafe.Pointer(unsafe.SliceData(b))), binary.NativeEndian.Uint32(le[:]))
+	a.Region(at).mapped.Store(true) // afterwards: who unmaps its pages has cleared this before
 }
 
 // Serialize returns when every core that runs a thread of this process has executed a serializing instruction: none of them

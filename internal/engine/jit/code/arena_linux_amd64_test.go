@@ -230,6 +230,53 @@ func TestRegionStatesAreChecked(t *testing.T) {
 	mustOpen(t, a) // the lock is free
 }
 
+// mappedPages is how many pages of a view this process has mapped: /proc/self/pagemap has a word for each, with bit 63 set if so.
+func mappedPages(t *testing.T, view []byte) (n int) {
+	t.Helper()
+	f, err := os.Open("/proc/self/pagemap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	size := os.Getpagesize()
+	words := make([]byte, len(view)/size*8)
+	if _, err := f.ReadAt(words, int64(uintptr(unsafe.Pointer(unsafe.SliceData(view))))/int64(size)*8); err != nil {
+		t.Fatal(err)
+	}
+	for ; len(words) > 0; words = words[8:] {
+		n += int(words[7] >> 7)
+	}
+	return n
+}
+
+func TestSealLetsGoOfTheWriteView(t *testing.T) {
+	a := makeArena(t, 3*testRegion, testRegion)
+	mapped := func(r *Region) int {
+		a.background.Wait()
+		return mappedPages(t, r.mem)
+	}
+	first, second := mustOpen(t, a), mustOpen(t, a)
+	at := install(t, first, 1, 2, 3, 4)
+	if n := mapped(first); n != testRegion/os.Getpagesize() {
+		t.Errorf("an open region has %d pages of its write view", n)
+	}
+	first.Seal()
+	if n := mapped(first); n != 0 {
+		t.Errorf("a sealed region has %d pages of its write view", n)
+	}
+	a.Patch(at, 0x08070605)
+	if n := mapped(first); n == 0 {
+		t.Error("a patch without a page")
+	}
+	second.Seal()
+	if n := mapped(first); n != 0 {
+		t.Errorf("%d pages that a patch brought back are still there when another region is sealed", n)
+	}
+	if got := a.Writable(at, 4); !bytes.Equal(got, []byte{5, 6, 7, 8}) {
+		t.Errorf("the patched code is %v", got)
+	}
+}
+
 func TestTranslationBetweenViews(t *testing.T) {
 	a := makeArena(t, 4*4096, 4096)
 	r := mustOpen(t, a)

@@ -30,6 +30,7 @@ type Region struct {
 	mem   []byte // the write view
 
 	generation atomic.Uint64
+	mapped     atomic.Bool // sealed, and pages of the write view have been used since they were unmapped
 
 	used     int  // bytes allocated, padding included; the owner's
 	last     int  // where the last block starts; the owner's
@@ -78,13 +79,26 @@ func (r *Region) Trim(n int) {
 func (r *Region) Room() int { return max(0, len(r.mem)-(r.used+Align-1)&^(Align-1)) }
 
 // Seal ends the filling of an open region: it is one that [Arena.Oldest] may name, and anyone may free it. What is written to it from now
-// on are patches, so the write view's pages are unmapped, in the background, until they are wanted again; the file keeps what they hold.
+// on are patches, most of them soon. So the write view's pages are unmapped, in the background, and with them those that patches have
+// brought back in regions that were sealed before; the file keeps what they hold.
 func (r *Region) Seal() {
-	r.arena.background.Go(func() { unmapPages(r.mem) })
-	r.arena.mu.Lock()
-	defer r.arena.mu.Unlock()
+	a := r.arena
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	r.move(open, sealed)
-	r.arena.sealed.push(r)
+	a.sealed.push(r)
+	r.mapped.Store(true)
+	var mapped [][]byte
+	for s := a.sealed.first; s != nil; s = s.next {
+		if s.mapped.Swap(false) {
+			mapped = append(mapped, s.mem)
+		}
+	}
+	a.background.Go(func() {
+		for _, mem := range mapped {
+			unmapPages(mem)
+		}
+	})
 }
 
 // Free gives a sealed region back and moves its generation on. Preconditions: no hart is in the region's code, nothing that a
