@@ -45,12 +45,7 @@ func commandLine(cfg *Config) string {
 		words = append(words, w)
 	}
 	if cfg.usesUserland() {
-		// A kernel that panics resets the machine, which is how the board learns of it; the early console lets it say why even
-		// before it has found the serial port.
-		words = append(words, "earlycon=sbi", "rdinit="+userland.InitPath, "panic=-1")
-		if len(cfg.Command) > 0 {
-			words = append(words, "quiet")
-		}
+		words = append(words, userland.KernelArgs(len(cfg.Command) > 0)...)
 	}
 	if cfg.Append != "" {
 		words = append(words, cfg.Append)

@@ -39,6 +39,20 @@ const (
 	StdinPath   = Dir + "/stdin"   // its presence connects the command to PortStdin
 )
 
+// KernelArgs are the words of the kernel's command line that go with Init, which runs a command or else a shell.
+func KernelArgs(command bool) []string {
+	words := []string{
+		"earlycon=sbi", // lets the kernel say why it panics even before it has found the serial port
+		"rdinit=" + InitPath,
+		"panic=-1",          // resets the machine, which is how the board learns of it
+		"cryptomgr.notests", // the kernel's tests of each of its ciphers would be a third of the time to a command; with fips=1 it runs them all the same
+	}
+	if command {
+		words = append(words, "quiet")
+	}
+	return words
+}
+
 // ModulesDir is where kernel modules go, with the files that modprobe reads; init links the kernel's version to it.
 const ModulesDir = "/lib/modules/vm"
 

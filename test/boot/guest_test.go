@@ -35,6 +35,20 @@ func TestPagingModes(t *testing.T) {
 	}
 }
 
+// The kernel's tests of its ciphers, which a boot is spared, pass: they are long computations with known results.
+func TestCiphers(t *testing.T) {
+	r := vm(t, nil, "run", "-a", "cryptomgr.notests=0", "--", "sh", "-c", "cat /sys/module/cryptomgr/parameters/notests; dmesg | grep 'alg: '; cat /proc/crypto")
+	if r.code != 0 || !strings.HasPrefix(r.stdout, "N\n") {
+		t.Fatalf("status %d, %s%.300s", r.code, r.stderr, r.stdout)
+	}
+	if strings.Contains(r.stdout, "failed") {
+		t.Error(r.stdout)
+	}
+	if n := strings.Count(r.stdout, "selftest     : passed"); n < 20 {
+		t.Errorf("%d ciphers have passed their tests", n)
+	}
+}
+
 func TestEightHarts(t *testing.T) {
 	script := `nproc; for i in 1 2 3 4 5 6 7 8; do (n=0; while [ $n -lt 300 ]; do n=$((n+1)); done; echo done) & done; wait`
 	vm(t, nil, "run", "-c", "8", "--", "sh", "-c", script).expect(t, 0, "8\n"+strings.Repeat("done\n", 8))

@@ -124,10 +124,7 @@ const PagingWord = "no4lvl"
 
 // userArgs is the kernel command line that goes with User.
 func userArgs(command []string) string {
-	words := []string{PagingWord, "earlycon=sbi", "rdinit=" + userland.InitPath, "panic=-1"}
-	if len(command) > 0 {
-		words = append(words, "quiet")
-	}
+	words := append([]string{PagingWord}, userland.KernelArgs(len(command) > 0)...)
 	return strings.Join(words, " ")
 }
 
