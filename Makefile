@@ -56,8 +56,8 @@ unit:
 # The boots: Debian's kernel, disks, firmware, the terminal. All of them with the engine that vm chooses, what is different for an
 # engine with each of the others, and a few with everything optimized and mirrored, which takes six seconds a boot.
 OTHER_ENGINES ?= interp
-ESSENTIAL     := ^Test(Command|Shell|Firmware|PagingModes|EightHarts|DiskReadWrite)$$
-OPTIMIZED     := ^Test(Command|EightHarts|DiskReadWrite)$$/^(stdin|512)$$
+ESSENTIAL     := ^Test(Command|Ciphers|Shell|Firmware|PagingModes|EightHarts|DiskReadWrite)$$
+OPTIMIZED     := ^Test(Command|Ciphers|EightHarts|DiskReadWrite)$$/^(stdin|512)$$
 boot: build
 	$(GO) test -count=1 -timeout 15m ./test/boot -vm $(abspath $(VM))
 	for e in $(OTHER_ENGINES); do \

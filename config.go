@@ -11,7 +11,7 @@ type Config struct {
 	Kernel string
 	// Initrd is the path of an initial RAM disk, handed over as it is (followed by what Command and Files add).
 	Initrd string
-	// Append is added to the kernel command line.
+	// Append is added to the kernel command line, behind the machine's own words.
 	Append string
 	// MMU is the paging mode that Linux is asked to use, by its command line: "sv39", the default, which is the fastest and has room for 256 GiB of
 	// user addresses; "sv48"; or "sv57". The harts have all three. The words no4lvl and no5lvl in Append decide themselves.

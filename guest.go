@@ -36,7 +36,7 @@ var (
 	mmuWords = map[string]string{"sv39": "no4lvl", "sv48": "no5lvl"}
 )
 
-// commandLine is the kernel's: what the user space needs, then the user's words, which win.
+// commandLine is the kernel's: what the user space needs, then the user's words, which win where a word may come twice.
 func commandLine(cfg *Config) string {
 	var words []string
 	// The paging mode is chosen before the kernel can tell which of two words came last.
@@ -45,7 +45,7 @@ func commandLine(cfg *Config) string {
 		words = append(words, w)
 	}
 	if cfg.usesUserland() {
-		words = append(words, userland.KernelArgs(len(cfg.Command) > 0)...)
+		words = append(words, userland.KernelArgs(len(cfg.Command) > 0, cfg.Kernel == cfg.Guest.Kernel)...)
 	}
 	if cfg.Append != "" {
 		words = append(words, cfg.Append)

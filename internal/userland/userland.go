@@ -39,13 +39,16 @@ const (
 	StdinPath   = Dir + "/stdin"   // its presence connects the command to PortStdin
 )
 
-// KernelArgs are the words of the kernel's command line that go with Init, which runs a command or else a shell.
-func KernelArgs(command bool) []string {
+// KernelArgs are the words of the kernel's command line that go with Init, which runs a command or else a shell. A kernel that others have
+// tested need not test its ciphers.
+func KernelArgs(command, tested bool) []string {
 	words := []string{
 		"earlycon=sbi", // lets the kernel say why it panics even before it has found the serial port
 		"rdinit=" + InitPath,
-		"panic=-1",          // resets the machine, which is how the board learns of it
-		"cryptomgr.notests", // the kernel's tests of each of its ciphers would be a third of the time to a command; with fips=1 it runs them all the same
+		"panic=-1", // resets the machine, which is how the board learns of it
+	}
+	if tested {
+		words = append(words, "cryptomgr.notests") // they take more than a third of the time to a command; with fips=1 they run all the same
 	}
 	if command {
 		words = append(words, "quiet")

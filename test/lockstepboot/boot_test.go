@@ -54,7 +54,7 @@ var (
 	engineName = flag.String("engine", "", "the engine under `test`, as vm run --engine has it; without it nothing runs")
 	seed       = flag.Uint64("seed", 1, "of the lengths of rounds and of the guest's random numbers")
 	command    = flag.String("command", "true", "what the guest's shell runs")
-	appendLine = flag.String("append", "loglevel=7", "kernel command line")
+	appendLine = flag.String("append", "loglevel=7 cryptomgr.notests=0", "kernel command line")
 	memorySize = flag.Uint64("m", 128, "guest memory in MiB")
 	bios       = flag.String("bios", "", "firmware instead of the built-in SBI")
 	disk       = flag.String("disk", "", "a disk image; writes are discarded")

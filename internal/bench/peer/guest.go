@@ -124,7 +124,7 @@ const PagingWord = "no4lvl"
 
 // userArgs is the kernel command line that goes with User.
 func userArgs(command []string) string {
-	words := append([]string{PagingWord}, userland.KernelArgs(len(command) > 0)...)
+	words := append([]string{PagingWord}, userland.KernelArgs(len(command) > 0, true)...)
 	return strings.Join(words, " ")
 }
 

@@ -19,7 +19,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"github.com/vmproject/vm/internal/engine/jit/amd64"
 	"github.com/vmproject/vm/internal/engine/jit/code"
@@ -317,13 +316,7 @@ func (m *Machine) takeOver(p *page, off uint16, from, outer, inner uint32, exten
 
 // patchEntry makes the no-operation at an address a jump. It lies within one aligned word, which nobody else changes: the lock is held.
 func (m *Machine) patchEntry(at, to code.Addr) {
-	word := at &^ 7
-	b := m.arena.Writable(word, 8)
-	var w [8]byte
-	copy(w[:], b)
-	i := at - word
-	w[i] = 0xE9
-	binary.LittleEndian.PutUint32(w[i+1:], uint32(to-(at+amd64.PatchSize)))
-	// Safe: the arena's memory is page aligned, and word is a multiple of 8 in it.
-	atomic.StoreUint64((*uint64)(unsafe.Pointer(unsafe.SliceData(b))), binary.NativeEndian.Uint64(w[:]))
+	jump := [amd64.PatchSize]byte{0xE9}
+	binary.LittleEndian.PutUint32(jump[1:], uint32(to-(at+amd64.PatchSize)))
+	m.arena.PatchWord(at, jump[:])
 }

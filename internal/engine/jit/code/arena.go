@@ -177,8 +177,26 @@ func (a *Arena) Patch(at Addr, v uint32) {
 	var le [4]byte
 	binary.LittleEndian.PutUint32(le[:], v)
 	atomic.StoreUint32((*uint32)(unsafe.Pointer(unsafe.SliceData(b))), binary.NativeEndian.Uint32(le[:]))
-	a.Region(at).mapped.Store(true) // afterwards: who unmaps its pages has cleared this before
+	a.patched(at)
 }
+
+// PatchWord is Patch for bytes that lie within one aligned word of eight, which nobody else patches meanwhile. It panics when they do not.
+func (a *Arena) PatchWord(at Addr, p []byte) {
+	word := at &^ 7
+	if int(at-word)+len(p) > 8 {
+		panic(fmt.Sprintf("code: patch of %d bytes at %#x, which are in two words", len(p), uintptr(at)))
+	}
+	b := a.Writable(word, 8)
+	var w [8]byte
+	copy(w[:], b)
+	copy(w[at-word:], p)
+	atomic.StoreUint64((*uint64)(unsafe.Pointer(unsafe.SliceData(b))), binary.NativeEndian.Uint64(w[:]))
+	a.patched(at)
+}
+
+// patched notes that the write view's page of an address is mapped again. It is called after the store: if the note came first, Seal could clear it
+// and unmap the page before the store brings it back.
+func (a *Arena) patched(at Addr) { a.Region(at).mapped.Store(true) }
 
 // Serialize returns when every core that runs a thread of this process has executed a serializing instruction: none of them
 // executes instructions that it fetched before. See "Publication" in the package comment. It is a system call and interrupts

@@ -250,31 +250,40 @@ func mappedPages(t *testing.T, view []byte) (n int) {
 }
 
 func TestSealLetsGoOfTheWriteView(t *testing.T) {
-	a := makeArena(t, 3*testRegion, testRegion)
+	a := makeArena(t, 2*testRegion, testRegion)
 	mapped := func(r *Region) int {
 		a.background.Wait()
 		return mappedPages(t, r.mem)
 	}
 	first, second := mustOpen(t, a), mustOpen(t, a)
-	at := install(t, first, 1, 2, 3, 4)
-	if n := mapped(first); n != testRegion/os.Getpagesize() {
-		t.Errorf("an open region has %d pages of its write view", n)
-	}
+	at := install(t, first, 1, 2, 3, 4, 5, 6, 7, 8)
 	first.Seal()
 	if n := mapped(first); n != 0 {
 		t.Errorf("a sealed region has %d pages of its write view", n)
 	}
-	a.Patch(at, 0x08070605)
-	if n := mapped(first); n == 0 {
-		t.Error("a patch without a page")
+	if mapped(second) == 0 {
+		t.Error("an open region has none")
 	}
-	second.Seal()
-	if n := mapped(first); n != 0 {
-		t.Errorf("%d pages that a patch brought back are still there when another region is sealed", n)
+	other := second
+	for _, patch := range []func(){
+		func() { a.Patch(at, 0x18171615) },
+		func() { a.PatchWord(at+2, []byte{0x27, 0x28, 0x29, 0x2A, 0x2B}) },
+	} {
+		patch()
+		if mapped(first) == 0 {
+			t.Error("a patch without a page")
+		}
+		other.Seal()
+		if n := mapped(first); n != 0 {
+			t.Errorf("%d pages that a patch brought back are still there when another region is sealed", n)
+		}
+		other.Free()
+		other = mustOpen(t, a)
 	}
-	if got := a.Writable(at, 4); !bytes.Equal(got, []byte{5, 6, 7, 8}) {
-		t.Errorf("the patched code is %v", got)
+	if got, want := a.Writable(at, 8), []byte{0x15, 0x16, 0x27, 0x28, 0x29, 0x2A, 0x2B, 8}; !bytes.Equal(got, want) {
+		t.Errorf("the patched code is % x, want % x", got, want)
 	}
+	mustPanic(t, "a patch of two words", func() { a.PatchWord(at+4, make([]byte, 5)) })
 }
 
 func TestTranslationBetweenViews(t *testing.T) {

@@ -30,7 +30,7 @@ type Region struct {
 	mem   []byte // the write view
 
 	generation atomic.Uint64
-	mapped     atomic.Bool // sealed, and pages of the write view have been used since they were unmapped
+	mapped     atomic.Bool // sealed or patched since pages of the write view were unmapped last; looked at while it is sealed
 
 	used     int  // bytes allocated, padding included; the owner's
 	last     int  // where the last block starts; the owner's
@@ -79,8 +79,8 @@ func (r *Region) Trim(n int) {
 func (r *Region) Room() int { return max(0, len(r.mem)-(r.used+Align-1)&^(Align-1)) }
 
 // Seal ends the filling of an open region: it is one that [Arena.Oldest] may name, and anyone may free it. What is written to it from now
-// on are patches, most of them soon. So the write view's pages are unmapped, in the background, and with them those that patches have
-// brought back in regions that were sealed before; the file keeps what they hold.
+// on are patches, so the write view's pages are unmapped, in the background; the file keeps what they hold. A patch brings its page back.
+// Most come soon, so that it is enough to unmap what came back in other regions at the same time.
 func (r *Region) Seal() {
 	a := r.arena
 	a.mu.Lock()
