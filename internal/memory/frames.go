@@ -39,18 +39,14 @@ func (f *Frames) Give(a GPA) bool {
 	if i >= f.frames {
 		return false
 	}
-	set, bit := &f.sets[i/64], uint64(1)<<(i%64)
+	at, bit := i/64, uint64(1)<<(i%64)
+	set := &f.sets[at]
 	if set.given&bit != 0 {
 		return false
 	}
 	set.given |= bit
 	set.fresh |= bit
-	if i/64 < f.lo {
-		f.lo = i / 64
-	}
-	if i/64 > f.hi {
-		f.hi = i / 64
-	}
+	f.lo, f.hi = min(f.lo, at), max(f.hi, at)
 	f.debug.give(f.ram, i)
 	return true
 }
