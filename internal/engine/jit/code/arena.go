@@ -190,6 +190,7 @@ func (a *Arena) PatchWord(at Addr, p []byte) {
 	var w [8]byte
 	copy(w[:], b)
 	copy(w[at-word:], p)
+	// Safe: the arena's memory is page aligned, and word is a multiple of eight in it.
 	atomic.StoreUint64((*uint64)(unsafe.Pointer(unsafe.SliceData(b))), binary.NativeEndian.Uint64(w[:]))
 	a.patched(at)
 }
