@@ -266,7 +266,10 @@ func (r *RAM) Write(a GPA, p []byte) (err error) {
 	off := a + r.minus
 	if off < r.endPage && len(p) <= PageSize {
 		copy((*[1 << 46]byte)(unsafe.Add(r.zero, a))[:], p)
-		if r.idle || uint32(*(*uint16)(unsafe.Add(r.states, off>>PageShift|r.detour)))&anyAsked == 0 {
+		if r.idle {
+			return
+		}
+		if uint32(*(*uint16)(unsafe.Add(r.states, off>>PageShift|r.detour)))&anyAsked == 0 {
 			return
 		}
 	}

@@ -167,11 +167,16 @@ var requestSizes = []struct {
 func (b backend) bandwidth() []bench.Benchmark {
 	var all []bench.Benchmark
 	for _, c := range requestSizes {
-		limit := "block/limit/same/" + c.name
 		for _, do := range []struct {
 			name string
 			kind uint32
-		}{{"read", blkIn}, {"write", blkOut}} {
+			same string // of the limit: the slice is what the image is
+			doc  string
+		}{
+			{"read", blkIn, "same/", "from a slice to the same place in guest RAM, one behind another there"},
+			{"write", blkOut, "same-in/", "from the same place in guest RAM to a slice, one behind another there"},
+		} {
+			limit := "block/limit/" + do.same + c.name
 			all = append(all, bench.Benchmark{
 				Name: "block/virtio/" + b.name + "/" + do.name + "/bandwidth/" + c.name, Unit: bench.BytesPerSec, Limit: limit,
 				Doc: "Requests of so many bytes through the virtio block device, one behind another and one at a time, with " + b.doc + "; the last one's data is compared",
@@ -182,18 +187,18 @@ func (b backend) bandwidth() []bench.Benchmark {
 					}
 					return virtioInstance(img, traffic{kind: do.kind, size: c.size, depth: 1, walks: true})
 				},
+			}, bench.Benchmark{
+				Name: limit, Unit: bench.BytesPerSec, Doc: "copy() of so many bytes " + do.doc + "; the last one is compared",
+				Setup: func(*bench.Env) (bench.Instance, error) { return sameCopy(c.size, do.kind) },
 			})
 		}
-		all = append(all, bench.Benchmark{
-			Name: limit, Unit: bench.BytesPerSec, Doc: "copy() of so many bytes from a slice to the same place in guest RAM, one behind another; the last one is compared",
-			Setup: func(*bench.Env) (bench.Instance, error) { return sameCopy(c.size) },
-		})
 	}
 	return all
 }
 
-// sameCopy copies what is one behind another in a slice as large as an image to the place in RAM where a driver has its buffer.
-func sameCopy(size int) (bench.Instance, error) {
+// sameCopy copies as a request of a kind does: between a slice as large as an image, where each copy is behind the one before, and the place in RAM where
+// a driver has its buffer.
+func sameCopy(size int, kind uint32) (bench.Instance, error) {
 	ram, err := memory.NewRAM(ramBase, driverBytes)
 	if err != nil {
 		return nil, err
@@ -204,17 +209,32 @@ func sameCopy(size int) (bench.Instance, error) {
 	}
 	b := make([]byte, imageBytes)
 	pattern(b)
-	return checked(perSecond(size), func(n int) error {
+	work := func(n int) error {
 		for i := range n {
 			copy(p, b[place(i, size):])
 		}
 		return nil
-	}, func(n int) error {
+	}
+	forget := func() { clear(p) }
+	if kind == blkOut {
+		work = func(n int) error {
+			for i := range n {
+				copy(b[place(i, size):], p)
+			}
+			return nil
+		}
+		forget = func() {
+			for i := range p {
+				p[i]++
+			}
+		}
+	}
+	return checked(perSecond(size), work, func(n int) error {
 		last := place(n-1, size)
 		if !bytes.Equal(p, b[last:last+int64(size)]) {
 			return errors.New("what was copied is not what is there")
 		}
-		clear(p)
+		forget()
 		return nil
 	}, ram.Close), nil
 }

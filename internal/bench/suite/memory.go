@@ -171,49 +171,46 @@ func loadInstance(width, off int, ofRAM func(*memory.RAM, memory.GPA) (uint64, e
 	}, ram.Close), nil
 }
 
-// ramLoads are the loops over RAM, by width. Each is written out, so that nothing stands between it and the accessor.
+// ramLoads are the loops over RAM, by width. Each is written out, so that nothing stands between it and the accessor, and goes by the address, as
+// those over a slice go by the index.
 var ramLoads = []func(*memory.RAM, memory.GPA) (uint64, error){
 	func(r *memory.RAM, a memory.GPA) (sum uint64, err error) {
-		for range accesses {
+		for end := a + accesses; a < end; a++ {
 			v, err := r.Load8(a)
 			if err != nil {
 				return 0, err
 			}
 			sum += uint64(v)
-			a++
 		}
 		return sum, nil
 	},
 	func(r *memory.RAM, a memory.GPA) (sum uint64, err error) {
-		for range accesses {
+		for end := a + 2*accesses; a < end; a += 2 {
 			v, err := r.Load16(a)
 			if err != nil {
 				return 0, err
 			}
 			sum += uint64(v)
-			a += 2
 		}
 		return sum, nil
 	},
 	func(r *memory.RAM, a memory.GPA) (sum uint64, err error) {
-		for range accesses {
+		for end := a + 4*accesses; a < end; a += 4 {
 			v, err := r.Load32(a)
 			if err != nil {
 				return 0, err
 			}
 			sum += uint64(v)
-			a += 4
 		}
 		return sum, nil
 	},
 	func(r *memory.RAM, a memory.GPA) (sum uint64, err error) {
-		for range accesses {
+		for end := a + 8*accesses; a < end; a += 8 {
 			v, err := r.Load64(a)
 			if err != nil {
 				return 0, err
 			}
 			sum += v
-			a += 8
 		}
 		return sum, nil
 	},
@@ -291,38 +288,38 @@ func storeInstance(width, off int, toRAM func(*memory.RAM, memory.GPA, uint64) e
 
 var ramStores = []func(*memory.RAM, memory.GPA, uint64) error{
 	func(r *memory.RAM, a memory.GPA, v uint64) error {
-		for range accesses {
+		for end := a + accesses; a < end; a++ {
 			if err := r.Store8(a, uint8(v)); err != nil {
 				return err
 			}
-			a, v = a+1, v+1
+			v++
 		}
 		return nil
 	},
 	func(r *memory.RAM, a memory.GPA, v uint64) error {
-		for range accesses {
+		for end := a + 2*accesses; a < end; a += 2 {
 			if err := r.Store16(a, uint16(v)); err != nil {
 				return err
 			}
-			a, v = a+2, v+1
+			v++
 		}
 		return nil
 	},
 	func(r *memory.RAM, a memory.GPA, v uint64) error {
-		for range accesses {
+		for end := a + 4*accesses; a < end; a += 4 {
 			if err := r.Store32(a, uint32(v)); err != nil {
 				return err
 			}
-			a, v = a+4, v+1
+			v++
 		}
 		return nil
 	},
 	func(r *memory.RAM, a memory.GPA, v uint64) error {
-		for range accesses {
+		for end := a + 8*accesses; a < end; a += 8 {
 			if err := r.Store64(a, v); err != nil {
 				return err
 			}
-			a, v = a+8, v+1
+			v++
 		}
 		return nil
 	},
@@ -366,8 +363,11 @@ var sliceStores = []func([]byte, uint64){
 // copies is how many of a size are one operation: as many as are 64 KiB, and one at least.
 func copies(size int) int { return max(1, 64<<10/size) }
 
-// at is where the copy with a number is.
-func at(i, size int) int { return i * size % spanOf(size) }
+// The loops of copies step from place to place: with the place divided out of a number, a copy of 64 bytes was a quarter division, and what was compared
+// was how well that went with what is around it.
+
+// lastAt is where the last of n copies is.
+func lastAt(n, size int) int { return (n - 1) * size % spanOf(size) }
 
 // spanOf is how many bytes copies of a size go through.
 func spanOf(size int) int { return max(copySpan, size) }
@@ -390,27 +390,35 @@ func copyInstance(size int, out bool) (bench.Instance, error) {
 		return nil, closeAll(err, ram.Close)
 	}
 	p := make([]byte, size)
-	each := copies(size)
+	each, end := copies(size), ram.End()
 	work := func(n int) error { // written out, as loads and stores are
-		for i := range n * each {
-			if err := ram.Write(ramBase+memory.GPA(at(i, size)), p); err != nil {
+		a := ram.Base()
+		for range n * each {
+			if err := ram.Write(a, p); err != nil {
 				return err
+			}
+			if a += memory.GPA(size); a == end {
+				a = ram.Base()
 			}
 		}
 		return nil
 	}
 	if out {
 		work = func(n int) error {
-			for i := range n * each {
-				if err := ram.Read(ramBase+memory.GPA(at(i, size)), p); err != nil {
+			a := ram.Base()
+			for range n * each {
+				if err := ram.Read(a, p); err != nil {
 					return err
+				}
+				if a += memory.GPA(size); a == end {
+					a = ram.Base()
 				}
 			}
 			return nil
 		}
 	}
 	return checked(perSecond(each*size), work, func(n int) error {
-		last := at(n*each-1, size)
+		last := lastAt(n*each, size)
 		if out {
 			if !bytes.Equal(p, b[last:last+size]) {
 				return errors.New("what was read is not what is there")
@@ -435,12 +443,16 @@ func copyBetweenSlices(size int, v value) bench.Instance {
 	pattern(b)
 	each := copies(size)
 	return checked(v, func(n int) error {
-		for i := range n * each {
-			copy(p, b[at(i, size):])
+		at := 0
+		for range n * each {
+			copy(p, b[at:])
+			if at += size; at == len(b) {
+				at = 0
+			}
 		}
 		return nil
 	}, func(n int) error {
-		last := at(n*each-1, size)
+		last := lastAt(n*each, size)
 		if !bytes.Equal(p, b[last:last+size]) {
 			return errors.New("what was copied is not what is there")
 		}
@@ -457,12 +469,16 @@ func copyIntoSlice(size int) bench.Instance {
 	}
 	each := copies(size)
 	return checked(perSecond(each*size), func(n int) error {
-		for i := range n * each {
-			copy(b[at(i, size):], p)
+		at := 0
+		for range n * each {
+			copy(b[at:], p)
+			if at += size; at == len(b) {
+				at = 0
+			}
 		}
 		return nil
 	}, func(n int) error {
-		if last := at(n*each-1, size); !bytes.Equal(p, b[last:last+size]) {
+		if last := lastAt(n*each, size); !bytes.Equal(p, b[last:last+size]) {
 			return errors.New("what was copied is not there")
 		}
 		for i := range p { // for the next time
