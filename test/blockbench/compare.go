@@ -39,12 +39,11 @@ func compare(ctx context.Context, o options, g *guest, work []*row) (failed int,
 	}
 	for _, m := range machines {
 		var disks []peer.RawDisk
-		for _, sector := range []int{512, 4096} {
-			path, err := newImage(filepath.Join(g.scratch, fmt.Sprintf("%s-%d", m.Name, sector)), imageBytes)
-			if err != nil {
+		for i, d := range []peer.RawDisk{{Sector: 512}, {Sector: 4096}, {Sector: 512, Cache: "none"}} {
+			if d.Path, err = newImage(filepath.Join(g.scratch, fmt.Sprintf("%s-%d", m.Name, i)), imageBytes); err != nil {
 				return 0, err
 			}
-			disks = append(disks, peer.RawDisk{Path: path, Sector: sector})
+			disks = append(disks, d)
 		}
 		s, err := g.boot(ctx, m, disks)
 		if err != nil {
@@ -75,11 +74,15 @@ func (r *row) measure(ctx context.Context, sessions []*session, round int) error
 		sector int
 		to     *[]float64
 	}
-	subjects := []subject{{sessions[0], disk512, 512, &r.ours}}
+	disk := disk512
+	if r.none {
+		disk = diskNone
+	}
+	subjects := []subject{{sessions[0], disk, 512, &r.ours}}
 	if r.sectors {
 		subjects = []subject{{sessions[0], disk4096, 4096, &r.ours}, {sessions[0], disk512, 512, &r.others}}
 	} else if len(sessions) > 1 {
-		subjects = append(subjects, subject{sessions[1], disk512, 512, &r.others})
+		subjects = append(subjects, subject{sessions[1], disk, 512, &r.others})
 	}
 	if round%2 == 1 {
 		slices.Reverse(subjects)

@@ -19,6 +19,7 @@ type row struct {
 	// The command on a disk; with sectors, it runs in vm only, on both disks.
 	command string
 	sectors bool
+	none    bool // on the disk with cache=none
 
 	ours, others []float64
 	err          error
@@ -28,6 +29,7 @@ const (
 	imageBytes = 256 << 20
 	disk512    = "/dev/vdb"
 	disk4096   = "/dev/vdc"
+	diskNone   = "/dev/vdd" // past the host's page cache
 )
 
 // fio is a job of fio on the row's disk, which stands as @DISK@, and its sector as @SECTOR@.
@@ -50,6 +52,12 @@ func rows(seconds int) []*row {
 		{name: "fio/randwrite/4K/qd1", read: fioOps, command: fio(seconds, "--rw=randwrite --bs=4K --direct=1 --ioengine=psync")},
 		{name: "fio/randwrite/4K/qd32", read: fioOps, command: fio(seconds, "--rw=randwrite --bs=4K --direct=1 --ioengine=libaio --iodepth=32")},
 		{name: "fio/write/1M/direct", read: fioBytes, command: fio(seconds, "--rw=write --bs=1M --direct=1")},
+
+		{name: "none/randread/4K/qd1", none: true, read: fioOps, command: fio(seconds, "--rw=randread --bs=4K --direct=1 --ioengine=psync")},
+		{name: "none/randread/4K/qd32", none: true, read: fioOps, command: fio(seconds, "--rw=randread --bs=4K --direct=1 --ioengine=libaio --iodepth=32")},
+		{name: "none/randwrite/4K/qd1", none: true, read: fioOps, command: fio(seconds, "--rw=randwrite --bs=4K --direct=1 --ioengine=psync")},
+		{name: "none/randwrite/4K/qd32", none: true, read: fioOps, command: fio(seconds, "--rw=randwrite --bs=4K --direct=1 --ioengine=libaio --iodepth=32")},
+		{name: "none/read/1M", none: true, read: fioBytes, command: fio(seconds, "--rw=read --bs=1M --direct=1 --ioengine=libaio --iodepth=4")},
 
 		{name: "sector/read/one", floor: 5, read: fioBytes, sectors: true, command: fio(seconds, "--rw=randread --bs=@SECTOR@ --direct=1 --ioengine=psync")},
 		{name: "sector/write/one", floor: 5, read: fioBytes, sectors: true, command: fio(seconds, "--rw=randwrite --bs=@SECTOR@ --direct=1 --ioengine=psync")},

@@ -27,7 +27,16 @@ type Boot struct {
 type RawDisk struct {
 	Path    string
 	Sector  int    // logical, in bytes
+	Cache   string // none, writeback, ...; empty is each machine's own default
 	Options string // of vm's -d, each with its comma; QEMU has none of them
+}
+
+// cache is the option, which vm and QEMU call alike.
+func (d RawDisk) cache() string {
+	if d.Cache == "" {
+		return ""
+	}
+	return ",cache=" + d.Cache
 }
 
 // User is a start of the default guest's own user space (package userland), with the devices that it wants.
@@ -58,7 +67,7 @@ func VM(path, engine, jit string, memory int) *Machine {
 			args = append(args, "-d", commas(b.Disk)+",snapshot")
 		}
 		for _, d := range b.More {
-			args = append(args, "-d", commas(d.Path)+",sector="+strconv.Itoa(d.Sector)+d.Options)
+			args = append(args, "-d", commas(d.Path)+",sector="+strconv.Itoa(d.Sector)+d.cache()+d.Options)
 		}
 		return args
 	}
@@ -96,7 +105,7 @@ func QEMU(path string, memory int) *Machine {
 		}
 		for i, d := range b.More {
 			id := "more" + strconv.Itoa(i)
-			args = append(args, "-drive", "if=none,id="+id+",format=raw,file="+commas(d.Path),
+			args = append(args, "-drive", "if=none,id="+id+",format=raw"+d.cache()+",file="+commas(d.Path),
 				"-device", fmt.Sprintf("virtio-blk-pci,drive=%s,logical_block_size=%d,physical_block_size=4096", id, d.Sector))
 		}
 		return args

@@ -150,6 +150,16 @@ func (b *backlog) pop() *job {
 	return j
 }
 
+// drain takes away all jobs, of which it returns the first.
+func (b *backlog) drain() *job {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	j := b.first
+	b.first, b.last = nil, nil
+	b.size.Store(0)
+	return j
+}
+
 // poll looks for a job without sleeping, and says whether there is one.
 func (b *backlog) poll() bool {
 	if !b.mayPoll || !b.dense.Load() {

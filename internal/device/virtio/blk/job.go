@@ -24,13 +24,14 @@ type job struct {
 	bytes  uint64   // of data
 	behind Sector   // the sector that follows the last one
 	used   []virtio.Used
+	back   bool // from the host, which did not do all of it: a worker's now
 }
 
 // short says that it is of a kind that is likely to take as long as the one before.
 func (j *job) short() bool { return len(j.reqs) > 0 && j.reqs[0].onSectors() }
 
 func (j *job) reset() {
-	j.reqs, j.bufs, j.used = j.reqs[:0], j.bufs[:0], j.used[:0]
+	j.reqs, j.bufs, j.used, j.back = j.reqs[:0], j.bufs[:0], j.used[:0], false
 }
 
 // room is where a request is put that may become a part of the job.

@@ -29,9 +29,18 @@ func (m *mixedImage) WritevNow([][]byte, int64) (bool, error) { return false, ni
 // Several harts offer requests in one queue and notify it at once; some of them a hart serves, with the queue locked and without, others workers do meanwhile. Each
 // request is served once, and the driver hears of all of them.
 func TestHartsAndWorkersShareAQueue(t *testing.T) {
+	for name, img := range map[string]func() storage.Image{
+		"at once, or not":    func() storage.Image { return &mixedImage{newTestImage()} },
+		"while nobody waits": func() storage.Image { return &asyncImage{Image: newTestImage()} },
+	} {
+		t.Run(name, func(t *testing.T) { shareAQueue(t, img) })
+	}
+}
+
+func shareAQueue(t *testing.T, img func() storage.Image) {
 	virtiotest.Each(t, func(t *testing.T, kind virtiotest.Kind, ring uint64) {
 		const harts, slots, rounds = 3, 4, 150
-		dev := newDevice(t, &mixedImage{newTestImage()}, 512)
+		dev := newDevice(t, img(), 512)
 		d := virtiotest.New(t, dev, kind)
 		d.Start(ring&^virtio.FeatureIndirectDesc | allFeatures) // tables would use up the driver's RAM
 		q := d.Queue(0)

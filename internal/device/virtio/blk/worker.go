@@ -23,6 +23,7 @@ type session struct {
 	servers   []*server      // by queue; nil where the driver has none
 	prompt    storage.Prompt // the image, if it serves anything at once
 	pacer     pacer
+	flights   flights
 
 	backlog backlog
 	free    chan *job     // used ones
@@ -46,6 +47,7 @@ func (d *Device) start(features uint64, queues []*virtio.Queue, t virtio.Transpo
 	s.backlog.init(workers, len(queues), s.stop)
 	s.prompt, _ = d.img.(storage.Prompt)
 	s.pacer.init(s)
+	s.flights.init(s)
 	for _, q := range queues {
 		var v *server
 		if q != nil {
@@ -75,6 +77,13 @@ func (s *session) end() {
 		}
 	}
 	s.wg.Wait()
+	s.flights.end()
+	for j := s.backlog.drain(); j != nil; j = j.next {
+		if j.back { // a part of it was done: what was in the memory that it is about may be gone
+			j.finish(statusIOErr)
+			j.server.queue.DoneAll(j.used)
+		}
+	}
 }
 
 func (s *session) stopped() bool { return s.backlog.stopped() }
@@ -107,9 +116,9 @@ type worker struct {
 const giveBack = 30 * time.Microsecond
 
 func (w *worker) work() {
-	b := &w.session.backlog
+	s, b := w.session, &w.session.backlog
 	defer w.flush() // what was in the host is done, also at a reset
-	for !w.session.stopped() {
+	for !s.stopped() {
 		j := b.pop()
 		if j == nil {
 			w.flush() // nothing is kept while it waits: that there was a job a moment ago is no reason to
@@ -121,6 +130,7 @@ func (w *worker) work() {
 		case len(j.reqs) == 0:
 			w.flush()
 			j.server.serveAndRun(w)
+		case s.flights.takeOff(s, j):
 		default:
 			w.run(j)
 		}
@@ -138,15 +148,24 @@ func (w *worker) run(j *job) {
 	ended := time.Now()
 	s.backlog.took(ended.Sub(began))
 	if len(w.used) == 0 {
-		w.server, w.since = j.server, ended
+		w.since = ended
+	}
+	w.keep(j)
+	if ended.Sub(w.since) > giveBack {
+		w.flush()
+	}
+}
+
+// keep puts a job that is done to what is given back next, which is all of one queue.
+func (w *worker) keep(j *job) {
+	if w.server != j.server {
+		w.flush()
+		w.server = j.server
 	}
 	w.used = append(w.used, j.used...)
 	select {
-	case s.free <- j:
+	case w.session.free <- j:
 	default:
-	}
-	if ended.Sub(w.since) > giveBack {
-		w.flush()
 	}
 }
 

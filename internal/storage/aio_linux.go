@@ -1,0 +1,165 @@
+package storage
+
+// Transfers by Linux's own asynchronous I/O (io_submit(2), linux/aio_abi.h), which is asynchronous where the page cache has no part in it: with cache=none.
+//
+// Safety of unsafe: what the kernel reads in io_submit, and writes in io_getevents, lies in slices that the aio holds. It reads the vector and what it points to as it
+// takes the transfer. The buffers are held until that has ended.
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Of linux/aio_abi.h, as little-endian processors of 64 bits have it.
+type (
+	aioBlock struct {
+		data         uint64
+		key, rwFlags uint32
+		opcode       uint16
+		priority     int16
+		fd           uint32
+		buf, n       uint64 // the vector, and how many elements it has
+		off          int64
+		_            uint64
+		flags, resFD uint32
+	}
+	aioEvent struct {
+		data, object uint64
+		result       int64 // bytes, or an error below 0
+		_            int64
+	}
+)
+
+const (
+	aioReadv  = 7 // IOCB_CMD_PREADV
+	aioWritev = 8 // IOCB_CMD_PWRITEV
+)
+
+// aio implements [Transfers].
+type aio struct {
+	f       *file
+	context uintptr
+	flights []aioFlight
+	events  []aioEvent
+	refused atomic.Bool // the file system has none of it
+}
+
+// aioFlight is a transfer between Begin and Wait.
+type aioFlight struct {
+	block  aioBlock
+	submit *aioBlock
+	bufs   [][]byte
+	write  bool
+	size   atomic.Int64 // bytes; written last, read first
+}
+
+// Transfers implements [Async].
+func (d directImage) Transfers(atOnce int) (Transfers, error) {
+	if d.f.dsync {
+		return nil, errors.ErrUnsupported // each write waits for the disk, and knows whose fault it is
+	}
+	a := &aio{f: d.f, flights: make([]aioFlight, atOnce), events: make([]aioEvent, atOnce)}
+	if _, _, errno := unix.Syscall(unix.SYS_IO_SETUP, uintptr(atOnce), uintptr(unsafe.Pointer(&a.context)), 0); errno != 0 {
+		return nil, fmt.Errorf("asynchronous I/O on the host: %w", errno)
+	}
+	return a, nil
+}
+
+// Begin implements [Transfers].
+func (a *aio) Begin(id int, write bool, bufs [][]byte, off int64) bool {
+	n := total(bufs)
+	if n == 0 || n > math.MaxInt32 || len(bufs) > vectorLen || a.refused.Load() || !a.f.direct.aligned(bufs, off) {
+		return false
+	}
+	opcode, check := uint16(aioReadv), checkRange(a.f.size, off, n)
+	if write {
+		opcode, check = aioWritev, a.f.writable(off, n)
+	}
+	// As in [direct.write]: shared with other writes of whole blocks.
+	if check != nil || write && !a.f.direct.mu.TryRLock() {
+		return false
+	}
+	v := vectors.Get().(*vector)
+	iov, _ := v.fill(bufs)
+	f := &a.flights[id]
+	f.bufs, f.write = bufs, write
+	f.block = aioBlock{data: uint64(id), opcode: opcode, fd: uint32(a.f.fd), buf: uint64(uintptr(unsafe.Pointer(&iov[0]))), n: uint64(len(iov)), off: off, rwFlags: unix.RWF_NOWAIT}
+	f.submit = &f.block
+	f.size.Store(n)
+	_, _, errno := unix.Syscall(unix.SYS_IO_SUBMIT, a.context, 1, uintptr(unsafe.Pointer(&f.submit)))
+	clear(iov)
+	vectors.Put(v)
+	if errno == 0 {
+		return true // it may have ended by now, and f be another's
+	}
+	if errno == unix.EINVAL || errno == unix.EOPNOTSUPP {
+		a.refused.Store(true)
+	}
+	f.bufs = nil
+	if write {
+		a.f.direct.mu.RUnlock()
+	}
+	return false
+}
+
+// Wait implements [Transfers].
+func (a *aio) Wait(into []Ended) int {
+	for {
+		n, _, errno := unix.Syscall6(unix.SYS_IO_GETEVENTS, a.context, 1, uintptr(min(len(into), len(a.events))), uintptr(unsafe.Pointer(&a.events[0])), 0, 0)
+		if errno == unix.EINTR {
+			continue
+		}
+		if errno != 0 { // it is closed
+			return 0
+		}
+		for i, e := range a.events[:n] {
+			into[i] = a.ended(int(e.data), e.result)
+		}
+		return int(n)
+	}
+}
+
+// ended is the end of a transfer.
+func (a *aio) ended(id int, result int64) Ended {
+	f := &a.flights[id]
+	size := f.size.Load()
+	if a.f.intercept != nil {
+		result = a.intercepted(f, size, result)
+	}
+	f.bufs = nil
+	if f.write {
+		a.f.direct.mu.RUnlock()
+	}
+	return Ended{ID: id, Whole: result == size}
+}
+
+// intercepted is the result by way of the interceptor, which comes late here: what it does not let the host do has been done.
+func (a *aio) intercepted(f *aioFlight, size, result int64) int64 {
+	kind := callRead
+	if f.write {
+		kind = callWrite
+	}
+	moved, errno := a.f.intercept(hostCall{kind, f.block.off, size}, func(n int64) (int64, unix.Errno) {
+		if result < 0 {
+			return 0, unix.Errno(-result)
+		}
+		return min(n, result), 0
+	})
+	if errno != 0 {
+		return -int64(errno)
+	}
+	return moved
+}
+
+// Close implements [Transfers].
+func (a *aio) Close() error {
+	if _, _, errno := unix.Syscall(unix.SYS_IO_DESTROY, a.context, 0, 0); errno != 0 {
+		return errno
+	}
+	return nil
+}
