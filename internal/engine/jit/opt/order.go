@@ -15,11 +15,16 @@ func movable(v *Value) bool {
 	return v.Kind == Computed && v.Var < ir.NumInt && v.Op >= ir.Add && v.Op <= ir.ZeroIfNonzero && v.State == nil
 }
 
-// Order puts instructions where they are used.
-func (r *Region) Order() {
-	last := map[*Value]*Value{} // the last instruction that needs it
-	fixed := map[*Value]bool{}  // states or phis have it, or other blocks
-	around := map[*Value]bool{} // phis have it
+// uses is who wants each value.
+type uses struct {
+	times  map[*Value]int    // by how many instructions it is needed, or times by one
+	last   map[*Value]*Value // the last instruction that needs it
+	fixed  map[*Value]bool   // states or phis have it, or other blocks
+	around map[*Value]bool   // phis have it
+}
+
+func (r *Region) uses() *uses {
+	times, last, fixed, around := map[*Value]int{}, map[*Value]*Value{}, map[*Value]bool{}, map[*Value]bool{}
 	states := map[*State]bool{}
 	var fix func(v *Value)
 	fix = func(v *Value) {
@@ -46,6 +51,7 @@ func (r *Region) Order() {
 			if a == nil {
 				continue
 			}
+			times[a]++
 			last[a] = v
 			if a.Block != b {
 				fixed[a] = true
@@ -67,13 +73,19 @@ func (r *Region) Order() {
 		}
 		b.exits(state, state)
 	}
+	return &uses{times, last, fixed, around}
+}
+
+// Order puts instructions where they are used.
+func (r *Region) Order() {
+	u := r.uses()
 	// An operand that is needed no more gives its register to the result.
 	ends := func(v, a *Value) bool {
-		return last[a] == v && !around[a] && a.Kind != Entered && !a.IsConst() && a.Block.Depth == v.Block.Depth
+		return u.last[a] == v && !u.around[a] && a.Kind != Entered && !a.IsConst() && a.Block.Depth == v.Block.Depth
 	}
 	for _, b := range r.Blocks {
 		if b != r.Entry {
-			b.arrange(fixed, ends)
+			b.arrange(u.fixed, ends)
 		}
 	}
 }

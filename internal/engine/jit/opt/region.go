@@ -15,6 +15,7 @@
 //	flags.go     which floating point cannot leave the region, and reads of its flags
 //	leave.go     what is computed only on the way out of a loop
 //	sink.go      what is computed only where the region is left
+//	associate.go which sums are made in another order
 //	narrow.go    which values need no sign extension
 //	order.go     in which order it is computed
 //	live.go      where each value is needed
@@ -242,6 +243,7 @@ func (r *Region) Optimize(t *Target) bool {
 	r.Stateless()
 	r.Leave()
 	r.Sink()
+	r.Associate()
 	r.Narrow()
 	r.Order()
 	if r.mirrored {
