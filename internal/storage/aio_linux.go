@@ -1,9 +1,12 @@
+//go:build amd64 || arm64 || riscv64
+
 package storage
 
-// Transfers by Linux's own asynchronous I/O (io_submit(2), linux/aio_abi.h), which is asynchronous where the page cache has no part in it: with cache=none.
+// Transfers by Linux's own asynchronous I/O (io_submit(2), linux/aio_abi.h), which is asynchronous where the page cache has no part in it: with cache=none. The
+// kernel's context lives as long as the image: to end one takes the kernel tens of milliseconds, and its number, an address, is that of the next one then.
 //
-// Safety of unsafe: what the kernel reads in io_submit, and writes in io_getevents, lies in slices that the aio holds. It reads the vector and what it points to as it
-// takes the transfer. The buffers are held until that has ended.
+// Safety of unsafe: what the kernel reads and writes in io_submit (the block of a transfer, and the pointer to it) and writes in io_getevents lies in slices that the aio
+// holds, which do not move, as a stack may. It reads the vector, and what that points to, as it takes the transfer. The buffers are held until that has ended.
 
 import (
 	"errors"
@@ -36,17 +39,22 @@ type (
 )
 
 const (
+	aioPoll   = 5 // IOCB_CMD_POLL
 	aioReadv  = 7 // IOCB_CMD_PREADV
 	aioWritev = 8 // IOCB_CMD_PWRITEV
 )
+
+// aioEnd is the number of what Stop begins.
+const aioEnd = MaxTransfers
 
 // aio implements [Transfers].
 type aio struct {
 	f       *file
 	context uintptr
-	flights []aioFlight
-	events  []aioEvent
-	refused atomic.Bool // the file system has none of it
+	ready   int                         // an eventfd that can be read
+	flights [MaxTransfers + 1]aioFlight // the last one is Stop's
+	events  [MaxTransfers]aioEvent
+	refused atomic.Bool
 }
 
 // aioFlight is a transfer between Begin and Wait.
@@ -59,19 +67,46 @@ type aioFlight struct {
 }
 
 // Transfers implements [Async].
-func (d directImage) Transfers(atOnce int) (Transfers, error) {
+func (d directImage) Transfers() (Transfers, error) {
 	if d.f.dsync {
 		return nil, errors.ErrUnsupported // each write waits for the disk, and knows whose fault it is
 	}
-	a := &aio{f: d.f, flights: make([]aioFlight, atOnce), events: make([]aioEvent, atOnce)}
-	if _, _, errno := unix.Syscall(unix.SYS_IO_SETUP, uintptr(atOnce), uintptr(unsafe.Pointer(&a.context)), 0); errno != 0 {
+	if d.f.direct.async == nil {
+		a, err := newAIO(d.f)
+		if err != nil {
+			return nil, err
+		}
+		d.f.direct.async = a
+	}
+	return d.f.direct.async.(*aio), nil
+}
+
+func newAIO(f *file) (*aio, error) {
+	a := &aio{f: f}
+	if _, _, errno := unix.Syscall(unix.SYS_IO_SETUP, MaxTransfers+1, uintptr(unsafe.Pointer(&a.context)), 0); errno != 0 {
 		return nil, fmt.Errorf("asynchronous I/O on the host: %w", errno)
+	}
+	var err error
+	if a.ready, err = unix.Eventfd(1, unix.EFD_CLOEXEC); err != nil {
+		return nil, errors.Join(err, a.destroy())
+	}
+	// That there are all calls is found out now, when nothing waits for one of them.
+	a.Stop()
+	if a.refused.Load() || a.Wait(make([]Ended, 1)) != 0 {
+		return nil, errors.Join(errors.ErrUnsupported, a.Close())
 	}
 	return a, nil
 }
 
+// submit has the kernel take the block of a flight.
+func (a *aio) submit(f *aioFlight, b aioBlock) unix.Errno {
+	f.block, f.submit = b, &f.block
+	_, _, errno := unix.Syscall(unix.SYS_IO_SUBMIT, a.context, 1, uintptr(unsafe.Pointer(&f.submit)))
+	return errno
+}
+
 // Begin implements [Transfers].
-func (a *aio) Begin(id int, write bool, bufs [][]byte, off int64) bool {
+func (a *aio) Begin(id int, write bool, bufs [][]byte, off int64, wait bool) bool {
 	n := total(bufs)
 	if n == 0 || n > math.MaxInt32 || len(bufs) > vectorLen || a.refused.Load() || !a.f.direct.aligned(bufs, off) {
 		return false
@@ -86,12 +121,14 @@ func (a *aio) Begin(id int, write bool, bufs [][]byte, off int64) bool {
 	}
 	v := vectors.Get().(*vector)
 	iov, _ := v.fill(bufs)
+	block := aioBlock{data: uint64(id), opcode: opcode, fd: uint32(a.f.fd), buf: uint64(uintptr(unsafe.Pointer(&iov[0]))), n: uint64(len(iov)), off: off}
+	if !wait {
+		block.rwFlags = unix.RWF_NOWAIT
+	}
 	f := &a.flights[id]
 	f.bufs, f.write = bufs, write
-	f.block = aioBlock{data: uint64(id), opcode: opcode, fd: uint32(a.f.fd), buf: uint64(uintptr(unsafe.Pointer(&iov[0]))), n: uint64(len(iov)), off: off, rwFlags: unix.RWF_NOWAIT}
-	f.submit = &f.block
 	f.size.Store(n)
-	_, _, errno := unix.Syscall(unix.SYS_IO_SUBMIT, a.context, 1, uintptr(unsafe.Pointer(&f.submit)))
+	errno := a.submit(f, block)
 	clear(iov)
 	vectors.Put(v)
 	if errno == 0 {
@@ -107,6 +144,9 @@ func (a *aio) Begin(id int, write bool, bufs [][]byte, off int64) bool {
 	return false
 }
 
+// Refused implements [Transfers].
+func (a *aio) Refused() bool { return a.refused.Load() }
+
 // Wait implements [Transfers].
 func (a *aio) Wait(into []Ended) int {
 	for {
@@ -114,13 +154,20 @@ func (a *aio) Wait(into []Ended) int {
 		if errno == unix.EINTR {
 			continue
 		}
-		if errno != 0 { // it is closed
+		if errno != 0 || a.events[0].data == aioEnd { // which is alone
 			return 0
 		}
 		for i, e := range a.events[:n] {
 			into[i] = a.ended(int(e.data), e.result)
 		}
 		return int(n)
+	}
+}
+
+// Stop implements [Transfers]: what it begins ends at once.
+func (a *aio) Stop() {
+	if a.submit(&a.flights[aioEnd], aioBlock{data: aioEnd, opcode: aioPoll, fd: uint32(a.ready), buf: unix.POLLIN}) != 0 {
+		a.refused.Store(true)
 	}
 }
 
@@ -156,10 +203,12 @@ func (a *aio) intercepted(f *aioFlight, size, result int64) int64 {
 	return moved
 }
 
-// Close implements [Transfers].
-func (a *aio) Close() error {
+// Close ends what the image has of it. Nobody waits.
+func (a *aio) Close() error { return errors.Join(unix.Close(a.ready), a.destroy()) }
+
+func (a *aio) destroy() error {
 	if _, _, errno := unix.Syscall(unix.SYS_IO_DESTROY, a.context, 0, 0); errno != 0 {
-		return errno
+		return fmt.Errorf("asynchronous I/O on the host: %w", errno)
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ type direct struct {
 	align int64 // bytes; a power of two
 	mu    sync.RWMutex
 	pool  sync.Pool // of *[]byte, aligned, of bounceSize
+	async io.Closer // the image's Transfers, once there are any
 }
 
 const bounceSize = 1 << 20
@@ -195,4 +196,10 @@ func (d directImage) ReadOnly() bool { return d.f.readOnly }
 func (d directImage) Sector() int { return d.f.sector }
 
 // Close implements [Image].
-func (d directImage) Close() error { return d.f.Close() }
+func (d directImage) Close() error {
+	var err error
+	if a := d.f.direct.async; a != nil {
+		err = a.Close()
+	}
+	return errors.Join(err, d.f.Close())
+}

@@ -39,7 +39,11 @@ func compare(ctx context.Context, o options, g *guest, work []*row) (failed int,
 	}
 	for _, m := range machines {
 		var disks []peer.RawDisk
-		for i, d := range []peer.RawDisk{{Sector: 512}, {Sector: 4096}, {Sector: 512, Cache: "none"}} {
+		wanted := []peer.RawDisk{{Sector: 512}, {Sector: 4096}}
+		if slices.ContainsFunc(work, func(r *row) bool { return r.none }) { // not every file system has it
+			wanted = append(wanted, peer.RawDisk{Sector: 512, Cache: "none"})
+		}
+		for i, d := range wanted {
 			if d.Path, err = newImage(filepath.Join(g.scratch, fmt.Sprintf("%s-%d", m.Name, i)), imageBytes); err != nil {
 				return 0, err
 			}

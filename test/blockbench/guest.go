@@ -75,7 +75,8 @@ func newImage(name string, size int64) (string, error) {
 			return "", err
 		}
 	}
-	return name, f.Close()
+	// What is read past the page cache is not to wait for what has not been written back.
+	return name, errors.Join(f.Sync(), f.Close())
 }
 
 // session is a guest that runs.

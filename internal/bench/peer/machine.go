@@ -39,6 +39,14 @@ func (d RawDisk) cache() string {
 	return ",cache=" + d.Cache
 }
 
+// native has QEMU do with a disk past the page cache what it does best with it.
+func (d RawDisk) native() string {
+	if d.Cache != "none" {
+		return ""
+	}
+	return ",aio=native"
+}
+
 // User is a start of the default guest's own user space (package userland), with the devices that it wants.
 type User struct {
 	Guest *Guest
@@ -105,7 +113,7 @@ func QEMU(path string, memory int) *Machine {
 		}
 		for i, d := range b.More {
 			id := "more" + strconv.Itoa(i)
-			args = append(args, "-drive", "if=none,id="+id+",format=raw"+d.cache()+",file="+commas(d.Path),
+			args = append(args, "-drive", "if=none,id="+id+",format=raw"+d.cache()+d.native()+",file="+commas(d.Path),
 				"-device", fmt.Sprintf("virtio-blk-pci,drive=%s,logical_block_size=%d,physical_block_size=4096", id, d.Sector))
 		}
 		return args

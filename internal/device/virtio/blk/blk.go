@@ -6,7 +6,8 @@
 //	request.go  a chain taken apart; check.go: whether it may be carried out
 //	job.go      neighbours become one read or write
 //	server.go   a queue served, by the hart that notifies: what waits for nothing is done at once
-//	worker.go   a few goroutines from DRIVER_OK to reset, for what may take time
+//	worker.go   a few goroutines from DRIVER_OK to reset, for what may take time; backlog.go: what waits for them
+//	flights.go  what the host does while nobody waits for it, where the image has that
 //	limit.go    bytes and requests a second; pacer.go: what waits for that
 //
 // Requests run side by side and are completed as they finish: the text promises no order (§5.2.6). A flush makes durable every write completed before it

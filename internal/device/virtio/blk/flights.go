@@ -1,7 +1,8 @@
 package blk
 
-// Flights: jobs that the host works on while no worker waits for them, where the image has transfers of that kind. A job that is alone is a worker's, which hears of its
-// end sooner; beside others it takes off. What does not come back whole goes to a worker, who does it again and knows what to tell the driver.
+// Flights: jobs that the host works on while no worker waits for them, where the image has transfers of that kind. A hart begins them, without waiting, while nothing
+// is aloft, and a worker what comes then; of what a worker finds in the ring it does the last one itself if nothing else is aloft, and hears of its end sooner so. What does
+// not come back whole goes to a worker, who does it again and knows what to tell the driver.
 
 import (
 	"sync"
@@ -10,14 +11,11 @@ import (
 	"github.com/vmproject/vm/internal/storage"
 )
 
-// maxFlights is how many there are at a time: more than disks and host queues make use of.
-const maxFlights = 128
-
 // flights are those of a session.
 type flights struct {
 	transfers storage.Transfers // nil where there are none
 	free      chan int          // numbers of jobs
-	jobs      [maxFlights]*job
+	jobs      [storage.MaxTransfers]*job
 	aloft     atomic.Int32
 	landed    sync.WaitGroup // of all
 	ended     sync.WaitGroup // of tower
@@ -29,22 +27,25 @@ func (f *flights) init(s *session) {
 	if !ok {
 		return
 	}
-	t, err := img.Transfers(maxFlights)
+	t, err := img.Transfers()
 	if err != nil {
 		s.dev.log.Debug("this disk's requests each wait for the host", "reason", err)
 		return
 	}
-	f.transfers, f.free = t, make(chan int, maxFlights)
-	for id := range maxFlights {
+	f.transfers, f.free = t, make(chan int, storage.MaxTransfers)
+	for id := range storage.MaxTransfers {
 		f.free <- id
 	}
 	f.ended.Go(func() { f.tower(s) })
 }
 
-// takeOff begins a job. False is for what is to be run by somebody.
-func (f *flights) takeOff(s *session, j *job) bool {
+// some says that there may be any.
+func (f *flights) some() bool { return f.transfers != nil && !f.transfers.Refused() }
+
+// takeOff begins a job, for somebody who may have to wait for that or not. False is for what is to be run by somebody.
+func (f *flights) takeOff(s *session, j *job, wait bool) bool {
 	r := &j.reqs[0]
-	if f.transfers == nil || j.back || !r.onSectors() || r.typ != typeIn && s.features&FeatureFlush == 0 {
+	if !f.some() || j.touched || !r.onSectors() || r.typ != typeIn && s.features&FeatureFlush == 0 {
 		return false
 	}
 	var id int
@@ -57,7 +58,7 @@ func (f *flights) takeOff(s *session, j *job) bool {
 	f.aloft.Add(1)
 	f.jobs[id] = j
 	bufs, off := j.data()
-	if f.transfers.Begin(id, r.typ != typeIn, bufs, off) {
+	if f.transfers.Begin(id, r.typ != typeIn, bufs, off, wait) {
 		return true
 	}
 	f.land(id)
@@ -76,7 +77,7 @@ func (f *flights) land(id int) *job {
 
 // tower gives back what comes back, until there is an end of it.
 func (f *flights) tower(s *session) {
-	var ended [maxFlights]storage.Ended
+	var ended [storage.MaxTransfers]storage.Ended
 	w := worker{session: s}
 	for {
 		n := f.transfers.Wait(ended[:])
@@ -84,16 +85,11 @@ func (f *flights) tower(s *session) {
 			return
 		}
 		for _, e := range ended[:n] {
-			j := f.land(e.ID)
-			switch {
-			case e.Whole:
+			if j := f.land(e.ID); e.Whole {
 				j.finish(statusOK)
 				w.keep(j)
-			case s.stopped(): // there are no workers any more; a part of the guest's memory may have been written
-				j.finish(statusIOErr)
-				w.keep(j)
-			default:
-				j.back = true
+			} else {
+				j.touched = true
 				s.backlog.push(j)
 			}
 		}
@@ -110,6 +106,6 @@ func (f *flights) end() {
 		return
 	}
 	f.landed.Wait()
-	_ = f.transfers.Close() // nothing is in it
+	f.transfers.Stop()
 	f.ended.Wait()
 }

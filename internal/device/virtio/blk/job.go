@@ -24,14 +24,15 @@ type job struct {
 	bytes  uint64   // of data
 	behind Sector   // the sector that follows the last one
 	used   []virtio.Used
-	back   bool // from the host, which did not do all of it: a worker's now
+	// touched: the host did not do all of it, but may have changed the memory that it is about. It is a worker's now.
+	touched bool
 }
 
 // short says that it is of a kind that is likely to take as long as the one before.
 func (j *job) short() bool { return len(j.reqs) > 0 && j.reqs[0].onSectors() }
 
 func (j *job) reset() {
-	j.reqs, j.bufs, j.used, j.back = j.reqs[:0], j.bufs[:0], j.used[:0], false
+	j.reqs, j.bufs, j.used, j.touched = j.reqs[:0], j.bufs[:0], j.used[:0], false
 }
 
 // room is where a request is put that may become a part of the job.
@@ -99,13 +100,12 @@ func (j *job) runNow(s *session) (done bool) {
 	case s.features&FeatureFlush != 0:
 		done, err = s.prompt.WritevNow(bufs, off)
 	}
-	if err != nil {
+	if err != nil || !done {
+		j.touched = true
 		return false // a worker tries again, and knows what to do about it
 	}
-	if done {
-		j.finish(statusOK)
-	}
-	return done
+	j.finish(statusOK)
+	return true
 }
 
 // run carries the job out, however long that takes.

@@ -3,8 +3,7 @@ package blk
 // Servers: one a queue. Whoever is notified takes what the ring holds, on the hart that did it, and does at once what waits for nothing: reads of what is in
 // the host's page cache, everything with an image in memory. What could wait goes to the workers; and so does the rest, once a hart has done as much as nowBudget
 // says. Where the image serves nothing at once, a hart only wakes a worker, which serves the queue in its place; unless the host makes transfers that nobody waits for
-// (flights.go) and is at none: then the hart begins the first ones, which saves them waking anybody, and a worker, who is awake then, those that follow, as
-// beginning one takes some microseconds.
+// (flights.go) and is at none: then the hart begins what the ring holds, which saves waking anybody.
 //
 // One goroutine at a time serves a queue. Another one that is notified meanwhile leaves word, and the first looks again.
 //
@@ -60,7 +59,7 @@ func newServer(s *session, q *virtio.Queue) *server {
 // notified is called by a hart.
 func (v *server) notified() {
 	s := v.session
-	if s.prompt == nil && (s.flights.transfers == nil || s.flights.aloft.Load() > 0) {
+	if s.prompt == nil && (!s.flights.some() || s.flights.aloft.Load() > 0) {
 		v.handOver()
 	} else if more, _ := v.serve(true); more {
 		v.handOver()
@@ -78,7 +77,7 @@ func (v *server) handOver() {
 func (v *server) serveAndRun(w *worker) {
 	v.passed.Store(false)
 	_, j := v.serve(false)
-	if f := &v.session.flights; j != nil && (f.aloft.Load() == 0 || !f.takeOff(v.session, j)) {
+	if f := &v.session.flights; j != nil && (f.aloft.Load() == 0 || !f.takeOff(v.session, j, true)) {
 		w.run(j)
 	}
 }
@@ -171,7 +170,7 @@ func (v *server) start(hart bool) {
 	case s.dev.limiter.on.Load() && !s.pacer.admit(j):
 	case hart && v.budget > 0:
 		v.budget -= int(j.bytes) + nowRequest
-		if s.flights.takeOff(s, j) {
+		if s.flights.takeOff(s, j, false) {
 			break
 		}
 		if s.prompt != nil && j.runNow(s) {
@@ -187,7 +186,7 @@ func (v *server) start(hart bool) {
 	case hart:
 		s.backlog.push(j)
 	default:
-		if v.mine != nil && !s.flights.takeOff(s, v.mine) {
+		if v.mine != nil && !s.flights.takeOff(s, v.mine, true) {
 			s.backlog.push(v.mine)
 		}
 		v.mine = j

@@ -68,7 +68,8 @@ func (d *Device) start(features uint64, queues []*virtio.Queue, t virtio.Transpo
 	return s
 }
 
-// end stops everything and waits for what the host is working on. Jobs that are not begun are dropped.
+// end stops everything and waits for what the host is working on. Jobs that are not begun are dropped; those that were, in vain, have failed: what they may have written
+// is to be known.
 func (s *session) end() {
 	close(s.stop)
 	for _, v := range s.servers {
@@ -79,7 +80,7 @@ func (s *session) end() {
 	s.wg.Wait()
 	s.flights.end()
 	for j := s.backlog.drain(); j != nil; j = j.next {
-		if j.back { // a part of it was done: what was in the memory that it is about may be gone
+		if j.touched {
 			j.finish(statusIOErr)
 			j.server.queue.DoneAll(j.used)
 		}
@@ -130,7 +131,7 @@ func (w *worker) work() {
 		case len(j.reqs) == 0:
 			w.flush()
 			j.server.serveAndRun(w)
-		case s.flights.takeOff(s, j):
+		case s.flights.takeOff(s, j, true):
 		default:
 			w.run(j)
 		}
