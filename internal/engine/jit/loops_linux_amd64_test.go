@@ -438,11 +438,23 @@ func cipherLoop(r *rand.Rand) ([]byte, error) {
 		}
 		a.Load([]riscv.Op{riscv.LWU, riscv.LW, riscv.LD, riscv.LBU}[r.IntN(4)], reg(), int32(4*r.IntN(8)), at)
 	}
+	sum := func() { // of some numbers, the parts of which are mostly of no further use
+		d := reg()
+		for range 2 + r.IntN(6) {
+			if r.IntN(3) == 0 {
+				mix()
+			}
+			a.R(riscv.ADDW, d, d, reg())
+		}
+	}
 	a.Label("turn")
 	for range 10 + r.IntN([]int{20, 60, 120}[r.IntN(3)]) {
-		if r.IntN(2) == 0 {
+		switch r.IntN(9) {
+		case 0:
+			sum()
+		case 1, 2, 3, 4:
 			look()
-		} else {
+		default:
 			mix()
 		}
 	}

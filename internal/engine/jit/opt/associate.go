@@ -16,7 +16,7 @@ const minSum = 4
 
 // sums says that v adds two numbers of 32 bits.
 func (v *Value) sums() bool {
-	return v.Kind == Computed && v.Op == ir.Add && v.Width == ir.W32 && !v.Has(ir.UseImm) && v.State == nil
+	return movable(v) && v.Op == ir.Add && v.Width == ir.W32 && !v.Has(ir.UseImm)
 }
 
 // Associate orders sums.
@@ -32,7 +32,7 @@ func (r *Region) Associate() {
 				continue
 			}
 			for _, a := range v.Arg[:2] {
-				if a.sums() && a.Block == b && u.times[a] == 1 && !u.fixed[a] {
+				if a.sums() && u.only(b, a) {
 					part[a] = true
 				}
 			}
@@ -40,30 +40,47 @@ func (r *Region) Associate() {
 		if len(part) == 0 {
 			continue
 		}
-		depth := b.depths()
+		// How many operations each value takes from what comes in from other blocks and from memory: addresses do not wait, as a rule.
+		depth := map[*Value]int{}
 		var sums []*Value
 		for _, v := range b.Values {
+			if !movable(v) {
+				continue
+			}
+			depth[v] = 1
+			for _, a := range v.Arg {
+				if a != nil {
+					depth[v] = max(depth[v], depth[a]+1)
+				}
+			}
 			if v.sums() && !part[v] && (part[v.Arg[0]] || part[v.Arg[1]]) {
 				associate(v, part, depth)
 				sums = append(sums, v)
 			}
 		}
-		if len(sums) > 0 {
-			b.gather(sums, part, u)
-		}
+		b.gather(sums, part, u)
 	}
 }
 
-// gather puts what only a sum wants in front of it, in the order in which it is added: each number lives for one addition then.
+// only says that an instruction of the block is all that wants v, which can stand right before it.
+func (u *uses) only(b *Block, v *Value) bool {
+	return movable(v) && v.Block == b && u.times[v] == 1 && !u.fixed[v]
+}
+
+// gather puts what only a sum wants in front of it, in the order in which it is added: each number lives for one addition then. That is worth it for sums of three, and for
+// those that stay as they were.
 func (b *Block) gather(sums []*Value, part map[*Value]bool, u *uses) {
 	away := map[*Value]bool{}
 	before := map[*Value][]*Value{}
-	for _, sum := range sums {
+	for _, sum := range slices.Backward(sums) {
+		if away[sum] { // with what it wants
+			continue
+		}
 		var emit func(v *Value)
 		emit = func(v *Value) {
-			for _, first := range []bool{true, false} { // sums, of which a register is what they leave
+			for _, first := range []bool{true, false} { // sums, of which one register is left
 				for _, a := range v.Arg {
-					if a != nil && part[a] == first && movable(a) && a.Block == b && u.times[a] == 1 && !u.fixed[a] {
+					if a != nil && part[a] == first && u.only(b, a) {
 						emit(a)
 						away[a] = true
 						before[sum] = append(before[sum], a)
@@ -82,26 +99,8 @@ func (b *Block) gather(sums []*Value, part map[*Value]bool, u *uses) {
 	b.Values = out
 }
 
-// depths is how many operations each value of the block takes from what comes in from other blocks and from memory: addresses do not wait, as a rule.
-func (b *Block) depths() map[*Value]int {
-	depth := map[*Value]int{}
-	for _, v := range b.Values {
-		if !movable(v) {
-			continue
-		}
-		d := 0
-		for _, a := range v.Arg {
-			if a != nil {
-				d = max(d, depth[a])
-			}
-		}
-		depth[v] = d + 1
-	}
-	return depth
-}
-
-// associate makes the sum of what its parts are sums of, the shallowest first, and says whether that makes it shallower.
-func associate(v *Value, part map[*Value]bool, depth map[*Value]int) bool {
+// associate makes the sum of what its parts are sums of, the shallowest first, if that makes it shallower.
+func associate(v *Value, part map[*Value]bool, depth map[*Value]int) {
 	var numbers, inner []*Value
 	var collect func(s *Value)
 	collect = func(s *Value) {
@@ -116,7 +115,7 @@ func associate(v *Value, part map[*Value]bool, depth map[*Value]int) bool {
 	}
 	collect(v)
 	if len(numbers) < minSum {
-		return false
+		return
 	}
 	byDepth := func(x, y *Value) int { return cmp.Compare(depth[x], depth[y]) }
 	slices.SortStableFunc(numbers, byDepth)
@@ -132,7 +131,7 @@ func associate(v *Value, part map[*Value]bool, depth map[*Value]int) bool {
 		list = slices.Insert(list, at, d)
 	}
 	if list[0] >= depth[v] {
-		return false
+		return
 	}
 	for _, s := range append(inner, v) {
 		s.Arg[0], s.Arg[1] = numbers[0], numbers[1]
@@ -141,5 +140,4 @@ func associate(v *Value, part map[*Value]bool, depth map[*Value]int) bool {
 		at, _ := slices.BinarySearchFunc(numbers, depth[s]+1, func(n *Value, d int) int { return cmp.Compare(depth[n], d) })
 		numbers = slices.Insert(numbers, at, s)
 	}
-	return true
 }
