@@ -21,20 +21,20 @@ import (
 // Of linux/aio_abi.h, as little-endian processors of 64 bits have it.
 type (
 	aioBlock struct {
-		data         uint64
-		key, rwFlags uint32
-		opcode       uint16
-		priority     int16
-		fd           uint32
-		buf, n       uint64 // the vector, and how many elements it has
-		off          int64
-		_            uint64
-		flags, resFD uint32
+		data    uint64
+		_       uint32
+		rwFlags uint32
+		opcode  uint16
+		_       int16
+		fd      uint32
+		buf, n  uint64 // the vector, and how many elements it has
+		off     int64
+		_       [2]uint64
 	}
 	aioEvent struct {
-		data, object uint64
-		result       int64 // bytes, or an error below 0
-		_            int64
+		data, _ uint64
+		result  int64 // bytes, or an error below 0
+		_       int64
 	}
 )
 
