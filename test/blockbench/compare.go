@@ -39,7 +39,7 @@ func compare(ctx context.Context, o options, g *guest, work []*row) (failed int,
 	}
 	for _, m := range machines {
 		var disks []peer.RawDisk
-		wanted := []peer.RawDisk{{Sector: 512}, {Sector: 4096}}
+		wanted := []peer.RawDisk{{Sector: 512}, {Sector: 4096}, {Sector: 4096}, {Sector: 512}}
 		if slices.ContainsFunc(work, func(r *row) bool { return r.none }) { // not every file system has it
 			wanted = append(wanted, peer.RawDisk{Sector: 512, Cache: "none"})
 		}
@@ -70,7 +70,7 @@ func compare(ctx context.Context, o options, g *guest, work []*row) (failed int,
 	return failed, nil
 }
 
-// measure measures both subjects of a row once; which is first changes.
+// measure measures both subjects of a row once; which is first changes, and which pair of disks it is.
 func (r *row) measure(ctx context.Context, sessions []*session, round int) error {
 	type subject struct {
 		s      *session
@@ -78,13 +78,14 @@ func (r *row) measure(ctx context.Context, sessions []*session, round int) error
 		sector int
 		to     *[]float64
 	}
-	disk := disk512
+	pair := (round + 1) / 2 % 2
+	disk := disk512[0]
 	if r.none {
 		disk = diskNone
 	}
 	subjects := []subject{{sessions[0], disk, 512, &r.ours}}
 	if r.sectors {
-		subjects = []subject{{sessions[0], disk4096, 4096, &r.ours}, {sessions[0], disk512, 512, &r.others}}
+		subjects = []subject{{sessions[0], disk4096[pair], 4096, &r.ours}, {sessions[0], disk512[pair], 512, &r.others}}
 	} else if len(sessions) > 1 {
 		subjects = append(subjects, subject{sessions[1], disk, 512, &r.others})
 	}

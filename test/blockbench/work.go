@@ -27,9 +27,14 @@ type row struct {
 
 const (
 	imageBytes = 256 << 20
-	disk512    = "/dev/vdb"
-	disk4096   = "/dev/vdc"
-	diskNone   = "/dev/vdd" // past the host's page cache
+	diskNone   = "/dev/vdf" // past the host's page cache
+)
+
+// disk512 and disk4096 are disks with sectors of so many bytes, in pairs: a device behind another one on the bus is some percent faster or slower, which is not to be the
+// sectors' doing, so that each is first in one of them.
+var (
+	disk512  = [2]string{"/dev/vdb", "/dev/vde"}
+	disk4096 = [2]string{"/dev/vdc", "/dev/vdd"}
 )
 
 // fio is a job of fio on the row's disk, which stands as @DISK@, and its sector as @SECTOR@.
