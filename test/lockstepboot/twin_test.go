@@ -58,6 +58,7 @@ type result struct {
 	digest                             uint64 // of the accesses to devices and of the registers at the end
 	host, guest                        time.Duration
 	ended                              string
+	atFine                             *result // what it had come to when fine steps began; nil where they did not
 }
 
 func (r result) String() string {
@@ -88,6 +89,7 @@ type twin struct {
 	compared uint64 // instructions when memory was last found equal
 	dma      uint64 // bytes
 	progress progress
+	atFine   *result
 
 	err error // why the machine was ended
 	cut bool  // it was by the limit
@@ -144,7 +146,7 @@ func (tw *twin) result() result {
 	for _, v := range tw.hart.X {
 		d.mix(&access{value: v})
 	}
-	r.digest = d.sum
+	r.digest, r.atFine = d.sum, tw.atFine
 	return r
 }
 
@@ -208,6 +210,10 @@ func (tw *twin) run() (engine.Exit, error) {
 		}
 		if tw.stopped() {
 			return engine.ExitStop, tw.compareMemory()
+		}
+		if tw.atFine == nil && tw.hart.Instret >= tw.fine {
+			r := tw.result()
+			tw.atFine = &r
 		}
 		if tw.hart.Instret >= tw.limit {
 			tw.cut = true
