@@ -290,6 +290,12 @@ func (e *regionEmitter) value(v *opt.Value) {
 		e.test(v)
 	case v.Op == ir.Select:
 		e.choose(&in)
+	case v.Op == ir.Search:
+		e.search(v, &in)
+	case v.Op == ir.Skip:
+		e.skip(&in)
+	case v.Op == ir.Retire:
+		e.retires(&in)
 	case v.Op == ir.SetLT || v.Op == ir.SetLTU:
 		e.set(&in)
 	case v.Op == ir.RotR && in.Has(ir.UseImm) && c.has.Has(asm.HasBMI2):

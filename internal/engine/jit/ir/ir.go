@@ -177,6 +177,11 @@ const (
 	Test
 	Select // Dst = Cond ? A : B
 
+	// In regions only, and where an access looks nothing up: see package opt, search.go.
+	Search // Dst = how many elements from [A + Imm] on, of Width, a loop passes over: it goes on while Cond holds between one of them and B
+	Skip   // Dst = A + B*Imm, B being a Search
+	Retire // lets Raw guest instructions retire A times
+
 	Load      // Dst = [A + Imm], Width, Signed or zero-extended
 	Store     // [A + Imm] = B, Width
 	FLoad     // float Dst = [A + Imm]; boxed

@@ -19,7 +19,7 @@ var opNames = [NumOps]string{
 	SignExtend: "signextend", ZeroExtend: "zeroextend", ByteSwap: "byteswap", OrBytes: "orbytes", ZeroBlock: "zeroblock", Entry: "entry",
 	BitSet: "bitset", BitClear: "bitclear", BitInvert: "bitinvert", BitExtract: "bitextract",
 	ZeroIfZero: "zeroifzero", ZeroIfNonzero: "zeroifnonzero", ClMul: "clmul", ClMulH: "clmulh", ClMulR: "clmulr",
-	Test: "test", Select: "select",
+	Test: "test", Select: "select", Search: "search", Skip: "skip", Retire: "retire",
 	Load: "load", Store: "store", FLoad: "fload", FStore: "fstore", Group: "group",
 	LoadReserved: "loadreserved", StoreConditional: "storeconditional",
 	AtomicSwap: "atomicswap", AtomicAdd: "atomicadd", AtomicXor: "atomicxor", AtomicAnd: "atomicand", AtomicOr: "atomicor",
@@ -117,6 +117,12 @@ func (i *Inst) Text(dst, a, b, c string) string {
 		arg("%s %d", a, i.Imm)
 	case Load, FLoad:
 		arg("[%s%s]", a, signed(i.Imm))
+	case Search:
+		arg("[%s%s] %v %s", a, signed(i.Imm), i.Cond, b)
+	case Skip:
+		arg("%s %s*%d", a, b, i.Imm)
+	case Retire:
+		arg("%d*%s", i.Raw, a)
 	case Store, FStore:
 		arg("[%s%s] = %s", a, signed(i.Imm), b)
 	case Group:
@@ -159,7 +165,7 @@ func (i *Inst) Text(dst, a, b, c string) string {
 // sized says that Width is worth a word: for memory always, else where it is not that of a register.
 func (i *Inst) sized() bool {
 	switch {
-	case i.Op >= Load && i.Op <= FStore, i.Op >= LoadReserved && i.Op <= CompareSwap:
+	case i.Op >= Load && i.Op <= FStore, i.Op == Search, i.Op >= LoadReserved && i.Op <= CompareSwap:
 		return true
 	case i.Op >= Add && i.Op <= ClMulR, i.Op == FToInt, i.Op == FFromInt:
 		return i.Width != W64
@@ -170,7 +176,7 @@ func (i *Inst) sized() bool {
 // writes says that Dst means something.
 func (i *Inst) writes() bool {
 	switch i.Op {
-	case Nop, Entry, ZeroBlock, Store, FStore, Group, Fence, Pause, Branch, Step, Host, FenceVMA, GuardNext, Ecall, TrapReturn:
+	case Nop, Entry, Retire, ZeroBlock, Store, FStore, Group, Fence, Pause, Branch, Step, Host, FenceVMA, GuardNext, Ecall, TrapReturn:
 		return false
 	case Jump, JumpReg:
 		return i.Has(Call)

@@ -230,6 +230,8 @@ func low(v *Value, i int) bool {
 		return true
 	case ir.Store:
 		return i == 1 && v.Width <= ir.W32
+	case ir.Search:
+		return i == 1 && !v.Scan.Checked
 	case ir.FFromBits:
 		return v.Has(ir.Single)
 	case ir.FFromInt:

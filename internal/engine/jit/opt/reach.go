@@ -86,7 +86,7 @@ func (r *Region) Compare() {
 
 // compares says that an instruction wants its address to be near one that has been compared.
 func (v *Value) compares() bool {
-	return v.Kind == Computed && access(v.Op) && !v.Has(ir.Grouped) && v.Arg[0] != nil
+	return v.Kind == Computed && (access(v.Op) || v.Op == ir.Search) && !v.Has(ir.Grouped) && v.Arg[0] != nil
 }
 
 // everywhere says that v is a constant that is an address of every mirror, whatever its size: zero, most often, where a list ends.

@@ -10,6 +10,7 @@
 //	forward.go   which loads are of what was just stored
 //	merge.go     which phis are the same
 //	bits.go      which masks are a part of a comparison
+//	search.go    which loops pass over many elements at once
 //	access.go    which loads and stores share a look-up
 //	reach.go     and which a comparison, in mirrored address spaces
 //	flags.go     which floating point cannot leave the region, and reads of its flags
@@ -72,7 +73,8 @@ type Region struct {
 	Checks  []Check  // see Sink
 	Numbers []*Value // entries that are assumed to be no signaling NaNs: see Stateless
 
-	Slots int // private places in memory that are used
+	Slots    int // private places in memory that are used
+	Searches int // loops that pass over many elements at once
 
 	memory   *Memory
 	values   int
@@ -236,6 +238,7 @@ func (r *Region) Optimize(t *Target) bool {
 	r.MergePhis()
 	r.Bits()
 	if r.mirrored {
+		r.Search()
 		r.Reach()
 	} else {
 		r.Share()

@@ -36,6 +36,7 @@ type Value struct {
 	Compared bool
 	Quiet    bool  // a comparison that leaves fflags as its third operand has them
 	Cell     *Cell // of a group
+	Scan     *Scan // of a Search
 	Alone    bool  // a group of one access, which follows
 
 	id      int
@@ -90,12 +91,12 @@ func (r *Region) newState(s *State) *State {
 
 // leaves says that an instruction may leave the region.
 func leaves(op ir.Op) bool {
-	return op == ir.Group || access(op) || op >= ir.FAdd && op <= ir.FConst
+	return op == ir.Group || op == ir.Search || access(op) || op >= ir.FAdd && op <= ir.FConst
 }
 
 // effects says that an instruction does more than make a value.
 func effects(op ir.Op) bool {
-	return leaves(op) || op == ir.Branch || op == ir.Test || op == ir.ReadCSR || op == ir.WriteCSR
+	return leaves(op) || op == ir.Branch || op == ir.Test || op == ir.Retire || op == ir.ReadCSR || op == ir.WriteCSR
 }
 
 // Build makes the values of the region. pinned says which variables live in registers outside of it: those that the region has nothing to do with are put

@@ -3,7 +3,11 @@ package opt
 // Loops are unrolled: a few turns of the innermost become one. What goes around a loop in several variables moves on by one each turn, which costs as much
 // as the work where a compiler has made a rotation of it; and the budget is looked at once in so many turns.
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/vmproject/vm/internal/engine/jit/ir"
+)
 
 // maxUnrolled bounds the guest instructions of all turns.
 const maxUnrolled = 240
@@ -20,6 +24,9 @@ func (r *Region) unroll(s *Source) {
 		}
 	}
 	if size == 0 {
+		return
+	}
+	if s.Mirrored && searches(loop, r.Head, size) {
 		return
 	}
 	turns := min(s.Turns, maxUnrolled/size, (s.Max-rest)/size)
@@ -107,4 +114,30 @@ func (r *Region) innermost() map[*Block]bool {
 		}
 	}
 	return loop
+}
+
+// searches says that a loop looks as if Search would have it: a few instructions that read, compare what they read, and move on by as much as that was.
+func searches(loop map[*Block]bool, head *Block, size int) bool {
+	if size > maxSearch || len(head.Insts) == 0 || head.Insts[len(head.Insts)-1].Op != ir.Branch {
+		return false
+	}
+	branch, found := &head.Insts[len(head.Insts)-1], false
+	for b := range loop {
+		for i := range b.Insts {
+			in := &b.Insts[i]
+			if effects(in.Op) && in.Op != ir.Load && in != branch {
+				return false
+			}
+			if b != head || in.Op != ir.Load || in.Dst != branch.A && in.Dst != branch.B {
+				continue
+			}
+			for o := range loop {
+				for j := range o.Insts {
+					step := &o.Insts[j]
+					found = found || step.Op == ir.Add && step.Has(ir.UseImm) && step.A == in.A && abs(step.Imm) == in.Width.Bytes()
+				}
+			}
+		}
+	}
+	return found
 }
