@@ -244,24 +244,30 @@ func (r *RAM) stored(a GPA, n uint64) error {
 }
 
 // Read copies len(p) bytes at a into p.
+//
+// In line it is up to a page of what is not the last page. It copies from an array that is longer than any slice, as that has the fewest nodes; what is copied is
+// as long as p, which has been compared.
 func (r *RAM) Read(a GPA, p []byte) error {
-	off := a + r.minus
-	if off <= r.end8 && GPA(len(p)) <= r.end8-off {
-		copy(p, unsafe.Slice((*byte)(unsafe.Add(r.zero, a)), len(p)))
+	if a+r.minus < r.endPage && len(p) <= PageSize {
+		copy(p, (*[1 << 46]byte)(unsafe.Add(r.zero, a))[:])
 		return nil
 	}
-	return asideWith((*RAM).missed, r, a, p)
+	return asideWith((*RAM).read, r, a, p)
 }
 
-// missed is a Read outside.
+// read is a Read that is not in line.
 //
 //go:noinline
-func (r *RAM) missed(a GPA, p []byte) error { return outside(a, uint64(len(p))) }
+func (r *RAM) read(a GPA, p []byte) error {
+	n := uint64(len(p))
+	if !r.Contains(a, n) {
+		return outside(a, n)
+	}
+	copy(p, unsafe.Slice((*byte)(unsafe.Add(r.zero, a)), n))
+	return nil
+}
 
-// Write copies p to guest memory at a.
-//
-// In line it is up to a page of what is not the last page. It copies to an array that is longer than any slice, as that has the fewest nodes; what is copied is
-// as long as p, which has been compared.
+// Write copies p to guest memory at a. It is in line as Read is.
 func (r *RAM) Write(a GPA, p []byte) (err error) {
 	off := a + r.minus
 	if off < r.endPage && len(p) <= PageSize {
