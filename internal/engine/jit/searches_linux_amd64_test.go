@@ -1,7 +1,7 @@
 package jit_test
 
-// Loops that look for something, beside the interpreter: of every width, condition and direction, over runs of equal elements and over noise, from one page to the next, which may not be
-// there. They are in another loop mostly, which writes to what is looked at.
+// Loops that look for something, beside the interpreter: of 32-bit numbers mostly, with every condition and in both directions, over runs of equal elements and over noise, from one page
+// to the next, which may not be there. They are in another loop mostly, which writes to what is looked at.
 
 import (
 	"math/rand/v2"
@@ -24,12 +24,12 @@ func searchLoop(r *rand.Rand) ([]byte, error) {
 	p, q, element, other := one(asm.S0, asm.A0, asm.T2), uint8(asm.S3), one(asm.A4, asm.A5, asm.T3, asm.Zero), one(asm.A6, asm.A2, asm.S2, asm.Zero)
 	far := uint8(asm.S10)
 	counter, turns, copied := one(asm.A1, asm.S4), uint8(asm.T1), one(asm.A3, asm.S5)
-	width := r.IntN(4)
-	size := int32(1) << width
-	load := []riscv.Op{riscv.LB, riscv.LH, riscv.LW, riscv.LD}[width]
-	if width < 3 && r.IntN(2) == 0 {
-		load = []riscv.Op{riscv.LBU, riscv.LHU, riscv.LWU}[width]
+	width, load := 2, riscv.LW
+	if r.IntN(5) == 0 {
+		width = r.IntN(4)
+		load = []riscv.Op{riscv.LBU, riscv.LH, riscv.LWU, riscv.LD}[width]
 	}
+	size := int32(1) << width
 	step := size
 	if r.IntN(2) == 0 {
 		step = -size
@@ -122,7 +122,7 @@ func searchLoop(r *rand.Rand) ([]byte, error) {
 			a.I(riscv.ADDI, counter, counter, []int32{1, -1, 8, 3, -40, 2000}[r.IntN(6)])
 		}
 	}
-	compare := []riscv.Op{riscv.BEQ, riscv.BNE, riscv.BLT, riscv.BGE, riscv.BLTU, riscv.BGEU}[r.IntN(6)]
+	compare := []riscv.Op{riscv.BLT, riscv.BGE, riscv.BLTU, riscv.BGEU, riscv.BLT, riscv.BGE, riscv.BLTU, riscv.BGEU, riscv.BEQ, riscv.BNE}[r.IntN(10)]
 	x, y := element, other
 	if r.IntN(2) == 0 {
 		x, y = y, x

@@ -1,11 +1,13 @@
 package opt
 
-// Loops that only look: they read one element after the other, of an array or a string, until one is as they want it. Which turn is the last is as good as random often, and
+// Loops that only look: they read one number after the other until one is not below, or not above, another. Which turn is the last is as good as random where numbers are sorted, and
 // a host that guesses at it wastes more time than the turn takes. So 16 bytes are compared at once (ir.Search), as many turns as pass over their
 // elements are skipped, with all that they would have added to pointers and counters (ir.Skip), and the turn that follows is made as it stands in the program.
 //
 // Whatever fails in that turn before its branch fails as in the first turn that was skipped: its state is the one from before. None of the skipped turns did anything but read, from
 // one page, and what else they read is where it was in the turn before.
+//
+// What looks for an element that is equal goes on for long, and then it ends: the host guesses right until there, and goes on meanwhile.
 
 import (
 	"slices"
@@ -15,14 +17,12 @@ import (
 
 // Scan is what a Search does beyond its operation.
 type Scan struct {
-	Down    bool   // elements are before one another
-	Swapped bool   // Cond is between B and an element
-	Const   *Value // B, if it is a constant
-	Checked bool   // nothing is passed over where B is no number of the elements' width
+	Down    bool // elements are before one another
+	Swapped bool // Cond is between B and an element
 }
 
 const (
-	searched  = 16 // bytes at once, so as many elements at most
+	searched  = 16 // bytes at once
 	maxSearch = 12 // guest instructions of a turn
 	maxAround = 4  // blocks that a turn goes through
 )
@@ -30,7 +30,7 @@ const (
 // Search looks at each loop.
 func (r *Region) Search() {
 	for _, b := range slices.Clone(r.Blocks[1:]) {
-		if b.Depth > 0 && b.Cond != nil && b.looks() {
+		if b.Depth > 0 && b.Cond != nil && b.Cond.Cond > ir.NE && len(b.Phis) > 0 && b.looks() {
 			_ = r.search(b, 0) || r.search(b, 1)
 		}
 	}
@@ -54,13 +54,14 @@ func (b *Block) looks() bool {
 // turn is a way from a block back to it, on which nothing but reading happens, in that block.
 type turn struct {
 	head  *Block
-	edges []*Edge // the last one leads to head
-	guest int     // instructions
+	edges []*Edge          // the last one leads to head
+	guest int              // instructions
+	steps map[*Value]int64 // what a turn adds to phis of head; none are those that are made anew
 }
 
 // turnOf is the turn that begins with one of b's edges, or nil.
 func turnOf(b *Block, side int) *turn {
-	t := &turn{head: b, guest: b.Guest}
+	t := &turn{head: b, guest: b.Guest, steps: map[*Value]int64{}}
 	for e := b.Out[side]; ; e = e.To.Out[0] {
 		if e.To == nil || e.Less != 0 || len(t.edges) == maxAround {
 			return nil
@@ -69,7 +70,7 @@ func turnOf(b *Block, side int) *turn {
 			return t
 		}
 		x := e.To
-		if x.Cond != nil || !x.looks() || slices.ContainsFunc(x.Values, func(v *Value) bool { return v.State != nil }) {
+		if x.Cond != nil || !x.computes() {
 			return nil
 		}
 		if t.guest += x.Guest; t.guest > maxSearch {
@@ -78,104 +79,115 @@ func turnOf(b *Block, side int) *turn {
 	}
 }
 
+// computes says that a block does nothing else.
+func (b *Block) computes() bool {
+	return b.looks() && !slices.ContainsFunc(b.Values, func(v *Value) bool { return v.State != nil })
+}
+
 // next is the value of a phi of the head in the next turn, as a distance from one of this turn.
 func (t *turn) next(p *Value) (v *Value, dist int64) {
-	v = p.Args[t.edges[len(t.edges)-1].index].find()
-	for i := len(t.edges) - 2; i >= 0; i-- {
-		for v.Block == t.edges[i].To && v.imm(ir.Add, ir.W64) {
+	last := len(t.edges) - 1
+	v = p.Args[t.edges[last].index].find()
+	for i := last - 1; i >= 0; i-- {
+		x := t.edges[i].To
+		for v.Block == x && v.imm(ir.Add, ir.W64) {
 			v, dist = v.Arg[0].find(), dist+v.Imm
 		}
-		if v.Kind == Phi && v.Block == t.edges[i].To {
+		if v.Kind == Phi && v.Block == x {
 			v = v.Args[t.edges[i].index].find()
 		}
 	}
-	for v.imm(ir.Add, ir.W64) {
+	for v.Block == t.head && v.imm(ir.Add, ir.W64) {
 		v, dist = v.Arg[0].find(), dist+v.Imm
 	}
 	return v, dist
 }
 
 // same says that v has one value in all turns. Its operands are operations of the head, or from elsewhere.
-func (t *turn) same(v *Value, kept map[*Value]bool) bool {
+func (t *turn) same(v *Value) bool {
+	if step, ok := t.steps[v]; ok {
+		return step == 0
+	}
 	switch {
-	case v == nil || v.IsConst() || kept[v]:
+	case v == nil || v.IsConst():
 		return true
 	case v.Block != t.head:
 		return !slices.ContainsFunc(t.edges, func(e *Edge) bool { return e.To == v.Block })
 	case v.Kind != Computed || v.State != nil:
 		return false
 	}
-	return t.same(v.Arg[0], kept) && t.same(v.Arg[1], kept) && t.same(v.Arg[2], kept)
+	return t.same(v.Arg[0]) && t.same(v.Arg[1]) && t.same(v.Arg[2])
+}
+
+// compared is the element that a turn's branch compares, and with what, which is there when the turn begins. The element is nil if there is none.
+func (t *turn) compared() (element, with *Value) {
+	cond := t.head.Cond
+	if cond.Masked || cond.Has(ir.UseImm) {
+		return nil, nil
+	}
+	element, with = cond.Arg[0], cond.Arg[1]
+	is := func(v *Value) bool {
+		return v.Kind == Computed && v.Op == ir.Load && v.Block == t.head && v.Width == ir.W32 && v.Has(ir.Signed)
+	}
+	if !is(element) {
+		element, with = with, element
+	}
+	if !is(element) || !t.same(with) || with.Block == t.head && with.Kind == Computed {
+		return nil, nil
+	}
+	return element, with
 }
 
 // search makes a search of the loop of b that one of its edges leads around.
 func (r *Region) search(b *Block, side int) bool {
 	t := turnOf(b, side)
-	if t == nil || b.Cond.Masked || len(b.Phis) == 0 {
+	if t == nil {
 		return false
 	}
-	kept, steps := map[*Value]bool{}, map[*Value]int64{}
 	var again []*Value // made anew in each turn
 	for _, p := range b.Phis {
 		switch v, dist := t.next(p); {
 		case v != p:
 			again = append(again, p)
-		case dist == 0:
-			kept[p] = true
 		case !fits(searched * dist):
 			return false
 		default:
-			steps[p] = dist
+			t.steps[p] = dist
 		}
 	}
-	// What is compared: an element, with what stays the same.
-	scan := &Scan{}
-	element, other := b.Cond.Arg[0], b.Cond.Arg[1]
-	if b.Cond.Has(ir.UseImm) {
-		return false
-	}
-	if other.Kind == Computed && other.Op == ir.Load && other.Block == b {
-		element, other, scan.Swapped = other, element, true
-	}
-	if element.Kind != Computed || element.Op != ir.Load || element.Block != b || !t.same(other, kept) {
+	element, with := t.compared()
+	if element == nil {
 		return false
 	}
 	base, dist := root(element.Arg[0])
-	size := element.Width.Bytes()
-	step := steps[base]
-	if abs(step) != size || !fits(dist+element.Imm-16) || !r.comparable(element, other, scan) {
+	step := t.steps[base]
+	if abs(step) != element.Width.Bytes() || !fits(dist+element.Imm-searched) {
 		return false
 	}
 	for _, v := range b.Values {
-		if v.Op == ir.Load && v != element && !t.same(v.Arg[0], kept) {
+		if v.Op == ir.Load && v != element && !t.same(v.Arg[0]) {
 			return false
 		}
 	}
-	if r.wants(b, again) {
+	if r.wants(b, again) || !r.comparable(with) {
 		return false
 	}
-	scan.Down = step < 0
-	if other.IsConst() {
-		scan.Const = other
-	}
 	n := r.newValue(b, Computed, internal)
-	n.Inst = ir.Inst{Op: ir.Search, Width: element.Width, Flags: element.Flags & ir.Signed, Cond: b.Cond.Cond, Off: uint16(b.Off), Imm: dist + element.Imm, Dst: ir.None, A: ir.None, B: ir.None, C: ir.None}
+	n.Inst = b.instead(ir.Search, dist+element.Imm)
+	n.Width, n.Cond = element.Width, b.Cond.Cond
 	if side == 1 {
 		n.Cond = n.Cond.Not()
 	}
-	n.Arg[0], n.State, n.Scan = base, b.Start, scan
-	if scan.Const == nil {
-		n.Arg[1] = other
-	}
-	list := []*Value{n}
+	n.Arg[0], n.Arg[1], n.State = base, with, b.Start
+	n.Scan = &Scan{Down: step < 0, Swapped: element == b.Cond.Arg[1]}
+	values := []*Value{n}
 	skipped := map[*Value]*Value{}
 	for _, p := range b.Phis {
-		if d := steps[p]; d != 0 {
+		if d := t.steps[p]; d != 0 {
 			s := r.newValue(b, Computed, p.Var)
-			s.Inst = ir.Inst{Op: ir.Skip, Width: ir.W64, Off: uint16(b.Off), Imm: d, Dst: p.Var, A: ir.None, B: ir.None, C: ir.None}
-			s.Arg[0], s.Arg[1] = p, n
-			list = append(list, s)
-			skipped[p] = s
+			s.Inst = b.instead(ir.Skip, d)
+			s.Dst, s.Arg[0], s.Arg[1] = p.Var, p, n
+			values, skipped[p] = append(values, s), s
 		}
 	}
 	for _, v := range b.Values {
@@ -185,29 +197,25 @@ func (r *Region) search(b *Block, side int) bool {
 	}
 	r.replace(skipped, b.Start)
 	retire := r.newValue(b, Computed, ir.None)
-	retire.Inst = ir.Inst{Op: ir.Retire, Off: uint16(b.Off), Raw: uint32(t.guest), Dst: ir.None, A: ir.None, B: ir.None, C: ir.None}
-	retire.Arg[0] = n
-	b.Values = append(append(list, b.Values...), retire)
+	retire.Inst = b.instead(ir.Retire, 0)
+	retire.Raw, retire.Arg[0] = uint32(t.guest), n
+	b.Values = append(append(values, b.Values...), retire)
 	r.Searches++
 	return true
 }
 
-// comparable says that an element compares with another value as numbers of its width do, if that is one.
-func (r *Region) comparable(element, other *Value, scan *Scan) bool {
-	bits := uint(8 * element.Width.Bytes())
-	switch c := other.Imm; {
-	case element.Width == ir.W64:
-		return false
-	case other.IsConst() && element.Has(ir.Signed):
-		return c>>(bits-1) == c>>63
-	case other.IsConst():
-		return c>>bits == 0
-	case element.Width == ir.W32 && element.Has(ir.Signed) && other.Kind == Entered:
+// instead is an instruction at the start of b that is none of the guest's.
+func (b *Block) instead(op ir.Op, imm int64) ir.Inst {
+	return ir.Inst{Op: op, Width: ir.W64, Off: uint16(b.Off), Imm: imm, Dst: ir.None, A: ir.None, B: ir.None, C: ir.None}
+}
+
+// comparable says that a number, which is sign-extended from 32 bits, compares with another as their low halves do.
+func (r *Region) comparable(other *Value) bool {
+	if other.Kind == Entered {
 		r.assumed[other] = true // the way in checks it
-	default:
-		scan.Checked = !(element.Width == ir.W32 && element.Has(ir.Signed) && isExtended(other))
+		return true
 	}
-	return true
+	return isExtended(other)
 }
 
 // wants says that something wants one of some phis of b but the states of b's loads: those are to be b's own.

@@ -15,15 +15,10 @@ func TestSearch(t *testing.T) {
 		turn   int // instructions; 0: it is no search
 		insert func(a *asm.Assembler)
 	}{
-		{"the end of a string", 3, func(a *asm.Assembler) {
-			a.Load(riscv.LBU, asm.A4, 0, asm.A0)
-			a.I(riscv.ADDI, asm.A0, asm.A0, 1)
-			a.B(riscv.BNE, asm.A4, asm.Zero, "turn")
-		}},
-		{"a character", 3, func(a *asm.Assembler) {
-			a.Load(riscv.LBU, asm.A4, 0, asm.A0)
-			a.I(riscv.ADDI, asm.A0, asm.A0, 1)
-			a.B(riscv.BNE, asm.A4, asm.A1, "turn")
+		{"less than a number", 3, func(a *asm.Assembler) {
+			a.Load(riscv.LW, asm.A4, 0, asm.A0)
+			a.I(riscv.ADDI, asm.A0, asm.A0, 4)
+			a.B(riscv.BLTU, asm.A4, asm.A1, "turn")
 		}},
 		{"less than a number, downward, with a counter and a jump", 5, func(a *asm.Assembler) {
 			a.Load(riscv.LW, asm.A4, -4, asm.A0)
@@ -32,46 +27,65 @@ func TestSearch(t *testing.T) {
 			a.I(riscv.ADDI, asm.A2, asm.A2, 1)
 			a.J("turn")
 		}},
-		{"with a load that stays where it is", 4, func(a *asm.Assembler) {
-			a.Load(riscv.LHU, asm.A4, 0, asm.A0)
-			a.Load(riscv.LW, asm.A5, 0, asm.S0)
-			a.I(riscv.ADDI, asm.A0, asm.A0, 2)
-			a.B(riscv.BEQ, asm.A4, asm.Zero, "turn")
+		{"with a load that stays where it is", 5, func(a *asm.Assembler) {
+			a.Load(riscv.LW, asm.A4, 0, asm.A0)
+			a.R(riscv.ADD, asm.S2, asm.S0, asm.S1)
+			a.Load(riscv.LW, asm.A5, 0, asm.S2)
+			a.I(riscv.ADDI, asm.A0, asm.A0, 4)
+			a.B(riscv.BGE, asm.A4, asm.Zero, "turn")
 		}},
-		{"8 bytes", 0, func(a *asm.Assembler) {
-			a.Load(riscv.LD, asm.A4, 0, asm.A0)
+		{"with a load that goes elsewhere", 0, func(a *asm.Assembler) {
+			a.Load(riscv.LW, asm.A4, 0, asm.A0)
+			a.Load(riscv.LW, asm.A5, 0, asm.A2)
+			a.I(riscv.ADDI, asm.A0, asm.A0, 4)
+			a.I(riscv.ADDI, asm.A2, asm.A2, 64)
+			a.B(riscv.BGE, asm.A4, asm.Zero, "turn")
+		}},
+		{"equal", 0, func(a *asm.Assembler) {
+			a.Load(riscv.LW, asm.A4, 0, asm.A0)
+			a.I(riscv.ADDI, asm.A0, asm.A0, 4)
+			a.B(riscv.BEQ, asm.A4, asm.A1, "turn")
+		}},
+		{"no sign extension", 0, func(a *asm.Assembler) {
+			a.Load(riscv.LWU, asm.A4, 0, asm.A0)
+			a.I(riscv.ADDI, asm.A0, asm.A0, 4)
+			a.B(riscv.BLTU, asm.A4, asm.A1, "turn")
+		}},
+		{"every other number", 0, func(a *asm.Assembler) {
+			a.Load(riscv.LW, asm.A4, 0, asm.A0)
 			a.I(riscv.ADDI, asm.A0, asm.A0, 8)
-			a.B(riscv.BNE, asm.A4, asm.Zero, "turn")
-		}},
-		{"every other byte", 0, func(a *asm.Assembler) {
-			a.Load(riscv.LBU, asm.A4, 0, asm.A0)
-			a.I(riscv.ADDI, asm.A0, asm.A0, 2)
-			a.B(riscv.BNE, asm.A4, asm.Zero, "turn")
+			a.B(riscv.BLTU, asm.A4, asm.A1, "turn")
 		}},
 		{"a sum", 0, func(a *asm.Assembler) {
-			a.Load(riscv.LBU, asm.A4, 0, asm.A0)
-			a.I(riscv.ADDI, asm.A0, asm.A0, 1)
+			a.Load(riscv.LW, asm.A4, 0, asm.A0)
+			a.I(riscv.ADDI, asm.A0, asm.A0, 4)
 			a.R(riscv.ADD, asm.A2, asm.A2, asm.A4)
-			a.B(riscv.BNE, asm.A4, asm.Zero, "turn")
+			a.B(riscv.BLTU, asm.A4, asm.A1, "turn")
 		}},
 		{"a copy", 0, func(a *asm.Assembler) {
-			a.Load(riscv.LBU, asm.A4, 0, asm.A0)
-			a.I(riscv.ADDI, asm.A0, asm.A0, 1)
-			a.Store(riscv.SB, asm.A4, 0, asm.A2)
-			a.B(riscv.BNE, asm.A4, asm.Zero, "turn")
+			a.Load(riscv.LW, asm.A4, 0, asm.A0)
+			a.I(riscv.ADDI, asm.A0, asm.A0, 4)
+			a.Store(riscv.SW, asm.A4, 0, asm.A2)
+			a.B(riscv.BLTU, asm.A4, asm.A1, "turn")
 		}},
-		{"two strings", 0, func(a *asm.Assembler) {
-			a.Load(riscv.LBU, asm.A4, 0, asm.A0)
-			a.Load(riscv.LBU, asm.A5, 0, asm.A1)
-			a.I(riscv.ADDI, asm.A0, asm.A0, 1)
-			a.I(riscv.ADDI, asm.A1, asm.A1, 1)
-			a.B(riscv.BEQ, asm.A4, asm.A5, "turn")
+		{"two arrays", 0, func(a *asm.Assembler) {
+			a.Load(riscv.LW, asm.A4, 0, asm.A0)
+			a.Load(riscv.LW, asm.A5, 0, asm.A1)
+			a.I(riscv.ADDI, asm.A0, asm.A0, 4)
+			a.I(riscv.ADDI, asm.A1, asm.A1, 4)
+			a.B(riscv.BLTU, asm.A4, asm.A5, "turn")
+		}},
+		{"compared with what the turn makes", 0, func(a *asm.Assembler) {
+			a.Load(riscv.LW, asm.A4, 0, asm.A0)
+			a.I(riscv.ADDI, asm.A5, asm.A1, 1)
+			a.I(riscv.ADDI, asm.A0, asm.A0, 4)
+			a.B(riscv.BLT, asm.A4, asm.A5, "turn")
 		}},
 		{"what the last turn read", 0, func(a *asm.Assembler) {
-			a.Load(riscv.LBU, asm.A4, 0, asm.A0)
-			a.B(riscv.BEQ, asm.A4, asm.Zero, "end")
+			a.Load(riscv.LW, asm.A4, 0, asm.A0)
+			a.B(riscv.BGE, asm.A4, asm.A1, "end")
 			a.Mv(asm.A3, asm.A4)
-			a.I(riscv.ADDI, asm.A0, asm.A0, 1)
+			a.I(riscv.ADDI, asm.A0, asm.A0, 4)
 			a.J("turn")
 		}},
 	} {

@@ -116,28 +116,24 @@ func (r *Region) innermost() map[*Block]bool {
 	return loop
 }
 
-// searches says that a loop looks as if Search would have it: a few instructions that read, compare what they read, and move on by as much as that was.
+// searches says that a loop looks as if Search would have it: a few instructions that read a number, compare it, and move on by as much as that was.
 func searches(loop map[*Block]bool, head *Block, size int) bool {
-	if size > maxSearch || len(head.Insts) == 0 || head.Insts[len(head.Insts)-1].Op != ir.Branch {
+	last := len(head.Insts) - 1
+	if size > maxSearch || last < 0 || head.Insts[last].Op != ir.Branch || head.Insts[last].Cond <= ir.NE {
 		return false
 	}
-	branch, found := &head.Insts[len(head.Insts)-1], false
+	branch := &head.Insts[last]
+	moves := map[ir.Var]bool{} // what is moved on by 4 bytes
 	for b := range loop {
 		for i := range b.Insts {
 			in := &b.Insts[i]
 			if effects(in.Op) && in.Op != ir.Load && in != branch {
 				return false
 			}
-			if b != head || in.Op != ir.Load || in.Dst != branch.A && in.Dst != branch.B {
-				continue
-			}
-			for o := range loop {
-				for j := range o.Insts {
-					step := &o.Insts[j]
-					found = found || step.Op == ir.Add && step.Has(ir.UseImm) && step.A == in.A && abs(step.Imm) == in.Width.Bytes()
-				}
-			}
+			moves[in.A] = moves[in.A] || in.Op == ir.Add && in.Has(ir.UseImm) && abs(in.Imm) == 4
 		}
 	}
-	return found
+	return slices.ContainsFunc(head.Insts, func(in ir.Inst) bool {
+		return in.Op == ir.Load && in.Width == ir.W32 && (in.Dst == branch.A || in.Dst == branch.B) && moves[in.A]
+	})
 }
