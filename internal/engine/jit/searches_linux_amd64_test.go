@@ -16,6 +16,34 @@ import (
 	"github.com/vmproject/vm/internal/memory"
 )
 
+// A loop that is entered in its middle, from where the region is not left: what the guest has there, and nothing wants, is shown all the same.
+func TestLockStepSearchFromTheMiddle(t *testing.T) {
+	a := asm.New(0)
+	a.I(riscv.ADDI, asm.T1, asm.Zero, 40)
+	a.Li(asm.A1, -1)
+	a.Li(asm.A3, 1000)
+	a.Label("outer")
+	a.I(riscv.ADDI, asm.A3, asm.A3, 7)
+	a.Li(asm.A0, 0x4000_0000+464*memory.PageSize-24)
+	a.J("middle")
+	a.Label("turn")
+	a.I(riscv.ADDI, asm.A0, asm.A0, 4)
+	a.Label("middle")
+	a.I(riscv.ADDI, asm.A5, asm.A5, 1)
+	a.I(riscv.ADDI, asm.A2, asm.A3, 1)
+	a.Load(riscv.LW, asm.A4, 0, asm.A0)
+	a.B(riscv.BLTU, asm.A4, asm.A1, "turn")
+	a.I(riscv.ADDI, asm.T1, asm.T1, -1)
+	a.B(riscv.BNE, asm.T1, asm.Zero, "outer")
+	code, err := a.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range regionSettings()[3:6] {
+		lockStepCode(t, newEngine(t, o), code, 20)
+	}
+}
+
 // searchLoop is the code of such a loop.
 func searchLoop(r *rand.Rand) ([]byte, error) {
 	const window = 0x4000_0000 // of package lockstep

@@ -237,17 +237,21 @@ func (m *Machine) source(p *page, off uint16) (*opt.Source, error) {
 // plan makes a region and finds places for its values. Nil: none that would be worth it. A straight line that is too long for all of its values to have one
 // becomes shorter.
 func plan(s *opt.Source) *opt.Region {
-	t, shorter := amd64.RegionTarget(), *s
-	for ; ; shorter.Straight /= 2 {
-		r := opt.Find(&shorter)
+	t, now := amd64.RegionTarget(), *s
+	for {
+		r := opt.Find(&now)
 		if r == nil {
 			return nil
 		}
-		if r.Optimize(t) {
+		switch done := r.Optimize(t); {
+		case done && r.Missed():
+			now.Unrolls = true
+		case done:
 			return r
-		}
-		if !r.Straight {
+		case !r.Straight:
 			return nil
+		default:
+			now.Straight /= 2
 		}
 	}
 }

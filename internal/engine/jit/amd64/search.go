@@ -25,6 +25,13 @@ func (e *regionEmitter) search(v *opt.Value, in *ir.Inst) {
 		c.RR(asm.XOR, asm.S32, d, d)
 		c.Jmp(done)
 	})
+	if v.Scan.Checked {
+		b := c.use(in.B, tmp2)
+		c.RR(asm.MOVSXD, asm.S64, tmp2, b)
+		c.apply(asm.CMP, asm.S64, tmp2, in.B)
+		c.Jcc(asm.CondNE, none)
+	}
+	// The next page would be a fault, or be mapped and marked as accessed for nothing.
 	c.RM(asm.LEA, asm.S32, tmp2, m)
 	c.RI(asm.AND, asm.S32, tmp2, memory.PageMask)
 	c.RI(asm.CMP, asm.S32, tmp2, memory.PageSize-searched)

@@ -231,7 +231,7 @@ func low(v *Value, i int) bool {
 	case ir.Store:
 		return i == 1 && v.Width <= ir.W32
 	case ir.Search:
-		return i == 1
+		return i == 1 && !v.Scan.Checked
 	case ir.FFromBits:
 		return v.Has(ir.Single)
 	case ir.FFromInt:

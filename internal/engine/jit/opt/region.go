@@ -10,7 +10,7 @@
 //	forward.go   which loads are of what was just stored
 //	merge.go     which phis are the same
 //	bits.go      which masks are a part of a comparison
-//	search.go    which loops pass over many elements at once
+//	search.go    which loops pass over several elements at once
 //	access.go    which loads and stores share a look-up
 //	reach.go     and which a comparison, in mirrored address spaces
 //	flags.go     which floating point cannot leave the region, and reads of its flags
@@ -47,6 +47,8 @@ type Source struct {
 	Max int
 	// Turns is how many turns of a loop may become one. 0 is as good as 1.
 	Turns int
+	// Unrolls: what looks like a search becomes several turns, too.
+	Unrolls bool
 	// Mirrored: it executes in a mirrored address space, where no access looks its address up.
 	Mirrored bool
 	// Loops: keep only what leads back to the head. A region without a loop is none then, but for a straight line of at most Straight instructions.
@@ -74,7 +76,7 @@ type Region struct {
 	Numbers []*Value // entries that are assumed to be no signaling NaNs: see Stateless
 
 	Slots    int // private places in memory that are used
-	Searches int // loops that pass over many elements at once
+	Searches int // loops that pass over several elements at once
 
 	memory   *Memory
 	values   int
@@ -86,6 +88,7 @@ type Region struct {
 	exits    []exit
 	taken    []span // where the spare register is in use
 	calls    bool   // makes calls
+	waits    bool   // see Missed
 	chosen   bool   // all values that instructions need have chosen
 }
 

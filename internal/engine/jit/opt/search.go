@@ -19,6 +19,7 @@ import (
 type Scan struct {
 	Down    bool // elements are before one another
 	Swapped bool // Cond is between B and an element
+	Checked bool // B may be no number of 32 bits that is sign-extended: nothing is passed over then, as elements compare with their low halves
 }
 
 const (
@@ -30,7 +31,9 @@ const (
 // Search looks at each loop.
 func (r *Region) Search() {
 	for _, b := range slices.Clone(r.Blocks[1:]) {
-		if b.Depth > 0 && b.Cond != nil && b.Cond.Cond > ir.NE && len(b.Phis) > 0 && b.looks() {
+		// Its start has to be a place where the region may be left already: all that the guest has there is kept.
+		left := slices.ContainsFunc(b.In, func(e *Edge) bool { return e.Back })
+		if b.Depth > 0 && b.Cond != nil && b.Cond.Cond > ir.NE && len(b.Phis) > 0 && left && b.looks() {
 			_ = r.search(b, 0) || r.search(b, 1)
 		}
 	}
@@ -63,7 +66,7 @@ type turn struct {
 func turnOf(b *Block, side int) *turn {
 	t := &turn{head: b, guest: b.Guest, steps: map[*Value]int64{}}
 	for e := b.Out[side]; ; e = e.To.Out[0] {
-		if e.To == nil || e.Less != 0 || len(t.edges) == maxAround {
+		if e.To == nil || e.Less != 0 || len(t.edges) == maxAround || t.guest > maxSearch {
 			return nil
 		}
 		if t.edges = append(t.edges, e); e.To == b {
@@ -73,9 +76,7 @@ func turnOf(b *Block, side int) *turn {
 		if x.Cond != nil || !x.computes() {
 			return nil
 		}
-		if t.guest += x.Guest; t.guest > maxSearch {
-			return nil
-		}
+		t.guest += x.Guest
 	}
 }
 
@@ -132,7 +133,7 @@ func (t *turn) compared() (element, with *Value) {
 	if !is(element) {
 		element, with = with, element
 	}
-	if !is(element) || !t.same(with) || with.Block == t.head && with.Kind == Computed {
+	if !is(element) || with.Block == t.head && with.Kind == Computed || !t.same(with) {
 		return nil, nil
 	}
 	return element, with
@@ -169,7 +170,7 @@ func (r *Region) search(b *Block, side int) bool {
 			return false
 		}
 	}
-	if r.wants(b, again) || !r.comparable(with) {
+	if r.wants(b, again) {
 		return false
 	}
 	n := r.newValue(b, Computed, internal)
@@ -179,7 +180,7 @@ func (r *Region) search(b *Block, side int) bool {
 		n.Cond = n.Cond.Not()
 	}
 	n.Arg[0], n.Arg[1], n.State = base, with, b.Start
-	n.Scan = &Scan{Down: step < 0, Swapped: element == b.Cond.Arg[1]}
+	n.Scan = &Scan{Down: step < 0, Swapped: element == b.Cond.Arg[1], Checked: !isExtended(with)}
 	values := []*Value{n}
 	skipped := map[*Value]*Value{}
 	for _, p := range b.Phis {
@@ -207,15 +208,6 @@ func (r *Region) search(b *Block, side int) bool {
 // instead is an instruction at the start of b that is none of the guest's.
 func (b *Block) instead(op ir.Op, imm int64) ir.Inst {
 	return ir.Inst{Op: op, Width: ir.W64, Off: uint16(b.Off), Imm: imm, Dst: ir.None, A: ir.None, B: ir.None, C: ir.None}
-}
-
-// comparable says that a number, which is sign-extended from 32 bits, compares with another as their low halves do.
-func (r *Region) comparable(other *Value) bool {
-	if other.Kind == Entered {
-		r.assumed[other] = true // the way in checks it
-		return true
-	}
-	return isExtended(other)
 }
 
 // wants says that something wants one of some phis of b but the states of b's loads: those are to be b's own.

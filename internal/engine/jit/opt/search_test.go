@@ -88,6 +88,15 @@ func TestSearch(t *testing.T) {
 			a.I(riscv.ADDI, asm.A0, asm.A0, 4)
 			a.J("turn")
 		}},
+		{"sums of sums, as many as two to the power of their number", 0, func(a *asm.Assembler) {
+			a.Load(riscv.LW, asm.A4, 0, asm.A0)
+			a.I(riscv.ADDI, asm.A0, asm.A0, 4)
+			a.R(riscv.ADD, asm.A5, asm.S0, asm.S1)
+			for range 60 {
+				a.R(riscv.ADD, asm.A5, asm.A5, asm.A5)
+			}
+			a.B(riscv.BLT, asm.A4, asm.A5, "turn")
+		}},
 	} {
 		for _, mirrored := range []bool{false, true} {
 			r := Find(&Source{Bytes: page(t, func(a *asm.Assembler) {

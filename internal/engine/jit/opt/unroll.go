@@ -26,7 +26,8 @@ func (r *Region) unroll(s *Source) {
 	if size == 0 {
 		return
 	}
-	if s.Mirrored && searches(loop, r.Head, size) {
+	if s.Mirrored && !s.Unrolls && searches(loop, r.Head, size) {
+		r.waits = true
 		return
 	}
 	turns := min(s.Turns, maxUnrolled/size, (s.Max-rest)/size)
@@ -116,7 +117,10 @@ func (r *Region) innermost() map[*Block]bool {
 	return loop
 }
 
-// searches says that a loop looks as if Search would have it: a few instructions that read a number, compare it, and move on by as much as that was.
+// Missed says that a loop was not unrolled for Search's sake, which did not have it: the source's Unrolls lets it be.
+func (r *Region) Missed() bool { return r.waits && r.Searches == 0 }
+
+// searches says that a loop looks as if Search might have it: a few instructions that read a number, compare it, and move on by as much as that was.
 func searches(loop map[*Block]bool, head *Block, size int) bool {
 	last := len(head.Insts) - 1
 	if size > maxSearch || last < 0 || head.Insts[last].Op != ir.Branch || head.Insts[last].Cond <= ir.NE {
